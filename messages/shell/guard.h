@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MESSAGES_SHELL_GUARD_H
+#define MESSAGES_SHELL_GUARD_H
+
+/*
+ * Watches the connections of one bound socket through its monitor.
+ *
+ * libzmq's high-water marks and message sizes do not bound memory: a peer that never ends a multipart
+ * message grows the heap unseen. So the bytes that the kernel received on a connection are compared with
+ * the bytes that reached us, and a connection whose gap exceeds the budget is shut down (never closed:
+ * the fd is libzmq's). The guard also caps connections per address, loopback exempt unless asked for.
+ */
+
+#include "messages/host.h"
+
+struct guard;
+
+/* `budget_bytes` is the largest gap; `per_address_max` 0 means the default and exempts loopback. NULL with errno. */
+struct guard *guard_new(void *socket, size_t budget_bytes, unsigned per_address_max);
+void guard_destroy(struct guard **self_p);
+
+/* The monitor's PAIR socket, to poll. */
+void *guard_socket(struct guard *self);
+
+/*
+ * Reads the monitor's events. Returns true and the fd of a connection that ended, once for each; call until false.
+ * The number may already be used again: see docs/architecture.md, "Lost connections".
+ */
+bool guard_next_lost(struct guard *self, int *ret_fd);
+
+/* Account bytes that came out of the socket. */
+void guard_delivered(struct guard *self, int fd, size_t bytes);
+
+/* Compares and shuts down; call at least every GUARD_SWEEP_MS. */
+void guard_sweep(struct guard *self);
+#define GUARD_SWEEP_MS 100
+
+#endif

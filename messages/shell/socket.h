@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MESSAGES_SHELL_SOCKET_H
+#define MESSAGES_SHELL_SOCKET_H
+
+/*
+ * ZeroMQ sockets with the options that every socket of ours has, out of the one context of the
+ * process (CZMQ's). Two contexts in one process can crash on Debian's libzmq.
+ */
+
+#include "messages/host.h"
+
+enum socket_role {
+    SOCKET_BROKER,        /* the broker's ROUTER */
+    SOCKET_BROKER_CLIENT, /* a DEALER to a broker */
+    SOCKET_PEER,          /* a node's data port, a ROUTER */
+    SOCKET_PEER_CLIENT,   /* a DEALER to a node's data port */
+};
+
+/*
+ * Once per process, before the first socket: limits of files and sockets, `io_threads`, no signal handlers of
+ * CZMQ's, allocator settings. Pair with process_finish(), after every socket is closed.
+ */
+void process_start(unsigned io_threads);
+void process_finish(void);
+
+/* NULL with errno when there is no room for another socket. Close with socket_close(). */
+void *socket_open(enum socket_role role);
+void socket_close(void **socket_p);
+
+/*
+ * Binds to an endpoint from the command line (`tcp://ADDR:PORT`, `*` for any of the two). False with errno.
+ * ret_port is the real port.
+ */
+bool socket_bind(void *socket, const char *endpoint, uint16_t *ret_port);
+
+/* Connects to an address; text never gets here. */
+bool socket_connect(void *socket, const struct host *host, uint16_t port);
+
+/* Sends one header frame without waiting. False with errno: EAGAIN (queue full), EHOSTUNREACH (route gone). */
+bool socket_send(void *socket, const void *bytes, size_t size);
+bool socket_send_route(void *socket, uint32_t route, const void *bytes, size_t size);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHARE_INDEX_H
+#define NODE_SHARE_INDEX_H
+
+/*
+ * What this node shares: names, and the id of each once it has been hashed. The only place that
+ * decides what exists, what must be hashed, and what a QUERY, a LIST or an OPEN finds.
+ *
+ * It knows no file system: a scan is handed in whole, and what must be hashed comes out of
+ * share_index_next_unhashed(). A file without an id is never denied: it makes an answer incomplete.
+ */
+
+#include "messages/match.h"
+#include "messages/message.h"
+#include "messages/presence.h"
+
+/* A share of this node is its owner's doing; the cap keeps a slip (`--share /`) from taking all memory: about 400 bytes a file. */
+#define SHARE_FILES_MAX 1000000
+
+/* What a file was when it was looked at. Equal stamps mean the same content, as far as a file system tells. */
+struct file_stamp {
+    uint64_t device, inode, size, mtime_ns, ctime_ns;
+};
+
+/* One file as the scanner found it. */
+struct scanned_file {
+    uint32_t share;    /* index of the share folder */
+    char *path;        /* below the share folder, through no symlink; any bytes */
+    char *name;        /* the wire name, unique and valid */
+    struct file_stamp stamp;
+    bool is_executable;
+};
+
+/* All that was found. Takes ownership: strings and array are malloc'd. */
+struct scan_outcome {
+    struct scanned_file *files;
+    size_t count;
+    bool is_complete; /* false: a folder could not be read, so absence proves nothing */
+};
+
+enum share_state {
+    SHARE_UNHASHED,   /* id not known yet */
+    SHARE_READY,
+    SHARE_UNREADABLE, /* cannot be read or hashed now: not shared, tried again when its stamp changes */
+};
+
+/* One shared file. Pointers are valid until the next call that changes the index. */
+struct shared_file {
+    uint64_t handle; /* names this content of this file for as long as the process runs; never reused */
+    uint32_t share;
+    const char *path;
+    struct text name;
+    struct file_stamp stamp;
+    bool is_executable;
+    enum share_state state;
+    struct file_id id; /* valid when SHARE_READY, root too */
+    struct hash root;
+};
+
+struct share_index;
+
+struct share_index *share_index_new(void);
+void share_index_destroy(struct share_index **self_p);
+
+/*
+ * Replaces what is shared by what a scan found. Files whose path and stamp are the same keep handle and id; all
+ * others are unhashed anew. True when anything changed. Until the first complete call every answer is incomplete.
+ */
+bool share_index_scanned(struct share_index *self, struct scan_outcome *outcome);
+
+/* The next file to hash, in order of `after` (0 to begin); NULL when none is left. */
+const struct shared_file *share_index_next_unhashed(const struct share_index *self, uint64_t after);
+
+/* A hash result. Nothing happens when the handle is gone. True when the index changed. */
+bool share_index_hashed(struct share_index *self, uint64_t handle, const struct hash *root);
+bool share_index_unreadable(struct share_index *self, uint64_t handle);
+
+/* The file on disk is no longer what was hashed: unhashed with a new handle, until a scan tells its new stamp. */
+bool share_index_changed(struct share_index *self, uint64_t handle);
+
+const struct shared_file *share_index_by_handle(const struct share_index *self, uint64_t handle);
+
+/* A ready file with this id: the first by name. */
+const struct shared_file *share_index_by_id(const struct share_index *self, const struct file_id *id);
+
+enum share_lookup {
+    SHARE_FOUND,
+    SHARE_NONE,
+    SHARE_SEVERAL, /* a base name that more than one file has */
+    SHARE_HASHING, /* it is there, but its id is not known yet */
+};
+
+/* By whole name, or by base name if only one file has it. */
+enum share_lookup share_index_by_name(const struct share_index *self, struct text name,
+                                      const struct shared_file **ret_file);
+
+/* Ready files in byte order of name: the index of the first whose name is >= `name`, and access by position. */
+size_t share_index_lower_bound(const struct share_index *self, struct text name);
+size_t share_index_count(const struct share_index *self); /* of all positions, hashed or not */
+const struct shared_file *share_index_at(const struct share_index *self, size_t position);
+
+/*
+ * Fills `ret_entries` (room for `limit`) with matches that are ready, in order of name, views into the index. *ret_total counts all
+ * matches, one more when the answer is incomplete (unfinished scan, or a match whose id is not known yet).
+ * Returns the number filled in.
+ */
+size_t share_index_query(const struct share_index *self, const struct matcher *matcher, size_t limit,
+                         struct file_entry *ret_entries, uint32_t *ret_total);
+
+/* The FILE of a ready file. */
+struct file_entry shared_file_entry(const struct shared_file *file);
+
+/* Files with a known id, and their bytes, as JOIN and UPDATE tell them. */
+void share_index_totals(const struct share_index *self, uint64_t *ret_files, uint64_t *ret_bytes);
+
+/* True when every name and id is known, so that a presence filter may be sent. */
+bool share_index_is_settled(const struct share_index *self);
+
+/* Adds every file to a filter. Only when settled. */
+void share_index_fill_presence(const struct share_index *self, struct presence *presence);
+
+/* Rises by one with every change that others can see; 0 at the start. */
+uint64_t share_index_generation(const struct share_index *self);
+
+#endif

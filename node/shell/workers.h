@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_WORKERS_H
+#define NODE_SHELL_WORKERS_H
+
+/*
+ * Threads for what blocks or computes: reading, writing, hashing, scanning. A job is a value that its owner embeds
+ * in a struct of its own; it runs on one worker and comes back to the owner's thread through an eventfd.
+ * Jobs of one pool start in the order in which they were put in. Results come back in any order.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct job {
+    void (*run)(struct job *self);  /* on a worker; touches only what the job owns */
+    void (*done)(struct job *self); /* back on the owner's thread; may free the job */
+    struct job *next;               /* the pool's */
+};
+
+struct workers;
+
+/* NULL with errno when a thread cannot be started. */
+struct workers *workers_new(unsigned thread_count);
+
+/* Jobs that did not run are handed to done() without run(): see workers_is_stopping(). Waits for those that run. */
+void workers_destroy(struct workers **self_p);
+
+void workers_put(struct workers *self, struct job *job);
+
+/* In front of all that wait. */
+void workers_put_first(struct workers *self, struct job *job);
+
+/* Readable when a job is done. */
+int workers_fd(const struct workers *self);
+
+/* Calls done() for each finished job; on the owner's thread. */
+void workers_collect(struct workers *self);
+
+/* True once workers_destroy() began: a long job returns early. Safe from any thread. */
+bool workers_is_stopping(const struct workers *self);
+
+/* One a core, at most 8. */
+unsigned workers_default_count(void);
+
+#endif
