@@ -15,7 +15,8 @@
 
 struct guard;
 
-/* `budget_bytes` is the largest gap; `per_address_max` 0 means the default and exempts loopback. NULL with errno. */
+/* `budget_bytes` is the largest gap; `per_address_max` 0 means the default and exempts loopback. NULL with
+ * errno. */
 struct guard *guard_new(void *socket, size_t budget_bytes, unsigned per_address_max);
 void guard_destroy(struct guard **self_p);
 
@@ -23,8 +24,8 @@ void guard_destroy(struct guard **self_p);
 void *guard_socket(struct guard *self);
 
 /*
- * Reads the monitor's events. Returns true and the fd of a connection that ended, once for each; call until false.
- * The number may already be used again: see docs/architecture.md, "Lost connections".
+ * Reads the monitor's events. Returns true and the fd of a connection that ended, once for each; call until
+ * false. The number may already be used again: see docs/architecture.md, "Lost connections".
  */
 bool guard_next_lost(struct guard *self, int *ret_fd);
 

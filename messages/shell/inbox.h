@@ -17,8 +17,8 @@
  * by an application do not begin with a zero; such a message is dropped (nobody may choose a route).
  */
 struct inbound {
-    uint32_t route;     /* 0 on a DEALER */
-    int fd;             /* -1 when not known */
+    uint32_t route; /* 0 on a DEALER */
+    int fd;         /* -1 when not known */
     bool has_peer;
     struct host peer;   /* the observed address of the other end */
     size_t frame_count; /* without the routing id; 1, or 2 with a payload, is what the protocol knows */
@@ -29,13 +29,17 @@ struct inbound {
 
 enum inbox_result {
     INBOX_MESSAGE, /* release it with inbound_release() */
-    INBOX_DROPPED, /* something came that no one may send; ret->fd and byte_count are set, nothing to release */
+    INBOX_DROPPED, /* something came that no one may send; ret->fd and byte_count are set, nothing to release
+                    */
     INBOX_EMPTY,
 };
 
 enum inbox_result inbox_receive_routed(void *router, struct inbound *ret);
 enum inbox_result inbox_receive(void *dealer, struct inbound *ret);
 void inbound_release(struct inbound *self);
+
+/* The address of the other end of the connection that has the number `fd` now. */
+bool connection_peer_host(int fd, struct host *ret_host);
 
 /* The address of our own end of the connection `fd`, if its other end still is `peer`. */
 bool connection_local_host(int fd, const struct host *peer, struct host *ret_host);

@@ -3,8 +3,9 @@
 #define MESSAGES_SHELL_LOOP_H
 
 /*
- * The one thread that owns all sockets of a process: waits for sockets, file descriptors and deadlines, and calls
- * the part that each belongs to. Signals (SIGINT, SIGTERM) arrive as loop_stop_signal(), not in a handler.
+ * The one thread that owns all sockets of a process: waits for sockets, file descriptors and deadlines, and
+ * calls the part that each belongs to. Signals (SIGINT, SIGTERM) arrive as loop_stop_signal(), not in a
+ * handler.
  */
 
 #include <stdbool.h>
@@ -17,15 +18,16 @@ struct loop;
 struct loop *loop_new(void);
 void loop_destroy(struct loop **self_p);
 
-/* `ready` is called when there is something to read; it must return after a bounded amount of work. False when full. */
+/* `ready` is called when there is something to read; it must return after a bounded amount of work. False
+ * when full. */
 bool loop_add_socket(struct loop *self, void *socket, void (*ready)(void *owner), void *owner);
 bool loop_add_fd(struct loop *self, int fd, void (*ready)(void *owner), void *owner);
 void loop_remove_socket(struct loop *self, void *socket);
 void loop_remove_fd(struct loop *self, int fd);
 
 /*
- * `tick` is called after each round of events and at the deadline; it does what is due and returns the next deadline
- * on the monotonic clock (UINT64_MAX for none).
+ * `tick` is called after each round of events and at the deadline; it does what is due and returns the next
+ * deadline on the monotonic clock (UINT64_MAX for none).
  */
 bool loop_add_ticker(struct loop *self, uint64_t (*tick)(void *owner, uint64_t now_ms), void *owner);
 void loop_remove_ticker(struct loop *self, void *owner);

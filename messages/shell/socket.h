@@ -36,8 +36,21 @@ bool socket_bind(void *socket, const char *endpoint, uint16_t *ret_port);
 /* Connects to an address; text never gets here. */
 bool socket_connect(void *socket, const struct host *host, uint16_t port);
 
-/* Sends one header frame without waiting. False with errno: EAGAIN (queue full), EHOSTUNREACH (route gone). */
+/* The routing id of a route as libzmq wants it: a zero and 4 bytes that libzmq made up. */
+#define ROUTE_SIZE 5
+void socket_route_bytes(uint32_t route, uint8_t ret_bytes[ROUTE_SIZE]);
+
+/* Sends one header frame without waiting. False with errno: EAGAIN (queue full), EHOSTUNREACH (route gone).
+ */
 bool socket_send(void *socket, const void *bytes, size_t size);
 bool socket_send_route(void *socket, uint32_t route, const void *bytes, size_t size);
+
+/*
+ * Events of a socket (ZMQ_EVENT_..., values are fds), to be polled and read in the same thread. The queue is
+ * unbounded: libzmq's I/O thread would wait for a full one. NULL with errno. Close before the socket itself.
+ */
+void *monitor_open(void *socket, int events);
+void monitor_close(void *socket, void **monitor_p);
+bool monitor_next(void *monitor, uint16_t *ret_event, uint32_t *ret_value);
 
 #endif
