@@ -81,6 +81,9 @@ enum gate {
  */
 enum gate kind_gate(uint64_t kind, enum receiver receiver);
 
+/* True when `receiver` may have asked for this kind of reply; other replies are never its own. */
+bool kind_is_reply_to(uint64_t kind, enum receiver receiver);
+
 /* ERROR, PONG and BYE, malformed or not, get no answer. */
 bool kind_is_never_answered(uint64_t kind);
 
