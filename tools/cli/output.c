@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/cli/output.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct output {
+    const char *program;
+    bool is_json;
+    bool is_broken; /* stdout failed; it is not tried again */
+    int exit_code;
+    char *error; /* the first, escaped */
+    json_t *figures;
+};
+
+int exit_combine(int a, int b)
+{
+    static const int order[] = {EXIT_ERROR, EXIT_AMBIGUOUS, EXIT_INCOMPLETE, EXIT_NOT_FOUND};
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        if (a == order[i] || b == order[i])
+            return order[i];
+    }
+    return EXIT_DONE;
+}
+
+struct output *output_new(const char *program, bool is_json)
+{
+    struct output *self = calloc(1, sizeof *self);
+    assert(self);
+    signal(SIGPIPE, SIG_IGN);
+    self->program = program;
+    self->is_json = is_json;
+    self->figures = json_object();
+    assert(self->figures);
+    return self;
+}
+
+bool output_is_json(const struct output *self)
+{
+    return self->is_json;
+}
+
+bool output_is_broken(const struct output *self)
+{
+    return self->is_broken;
+}
+
+void output_exit(struct output *self, int code)
+{
+    self->exit_code = exit_combine(self->exit_code, code);
+}
+
+__attribute__((format(printf, 1, 0))) static char *format_escaped(const char *format, va_list arguments)
+{
+    char *raw;
+    int size = vasprintf(&raw, format, arguments);
+    assert(size >= 0);
+    char *escaped = text_escape((struct text){raw, (size_t)size});
+    free(raw);
+    return escaped;
+}
+
+/* Takes `text`. */
+static void keep_reason(struct output *self, char *text)
+{
+    fprintf(stderr, "%s: %s\n", self->program, text);
+    if (self->error)
+        free(text);
+    else
+        self->error = text;
+}
+
+void output_error(struct output *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    keep_reason(self, format_escaped(format, arguments));
+    va_end(arguments);
+    output_exit(self, EXIT_ERROR);
+}
+
+void output_reason(struct output *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    keep_reason(self, format_escaped(format, arguments));
+    va_end(arguments);
+}
+
+void output_note(struct output *self, const char *format, ...)
+{
+    (void)self;
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = format_escaped(format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "%s\n", text);
+    free(text);
+}
+
+static void check_stdout(struct output *self, bool is_written)
+{
+    if (is_written || self->is_broken)
+        return;
+    self->is_broken = true;
+    output_error(self, "cannot write to standard output: %s", strerror(errno));
+}
+
+void output_line(struct output *self, const char *format, ...)
+{
+    if (self->is_json || self->is_broken)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = format_escaped(format, arguments);
+    va_end(arguments);
+    bool is_written = fputs(text, stdout) != EOF && putchar('\n') != EOF;
+    free(text);
+    check_stdout(self, is_written);
+}
+
+void output_flush(struct output *self)
+{
+    if (!self->is_broken)
+        check_stdout(self, fflush(stdout) == 0);
+}
+
+json_t *event_new(const char *event)
+{
+    json_t *object = json_object();
+    int rc = object ? json_object_set_new(object, "event", json_string(event)) : -1;
+    assert(rc == 0);
+    return object;
+}
+
+void output_event(struct output *self, json_t *event)
+{
+    assert(event);
+    if (self->is_json && !self->is_broken) {
+        char *line = json_dumps(event, JSON_ENSURE_ASCII | JSON_COMPACT);
+        assert(line);
+        bool is_written = true;
+        for (const char *p = line; *p && is_written; p++) {
+            /* DEL is the one control character that jansson takes for printable ASCII. */
+            is_written = (*p == '\x7f' ? fputs("\\u007f", stdout) : putchar(*p)) != EOF;
+        }
+        free(line);
+        check_stdout(self, is_written && putchar('\n') != EOF && fflush(stdout) == 0);
+    }
+    json_decref(event);
+}
+
+json_t *output_figures(struct output *self)
+{
+    return self->figures;
+}
+
+int output_finish(struct output **self_p)
+{
+    struct output *self = *self_p;
+    output_flush(self);
+    json_t *done = event_new("done");
+    json_object_set_new(done, "exit", json_integer(self->exit_code));
+    if (self->error)
+        json_object_set_new(done, "error", json_text(text_of(self->error)));
+    json_object_update(done, self->figures);
+    output_event(self, done);
+    int exit_code = self->exit_code;
+    json_decref(self->figures);
+    free(self->error);
+    free(self);
+    *self_p = NULL;
+    return exit_code;
+}
+
+json_t *json_text(struct text t)
+{
+    json_t *value = json_stringn(t.bytes, t.size);
+    if (!value) {
+        char *escaped = text_escape(t);
+        value = json_string(escaped);
+        free(escaped);
+    }
+    assert(value);
+    return value;
+}
+
+json_t *json_hex(const uint8_t *bytes, size_t count)
+{
+    char text[ID_HEX_SIZE];
+    assert(count <= (sizeof text - 1) / 2);
+    hex_format(bytes, count, text);
+    return json_string(text);
+}
+
+json_t *json_host(const struct host *host)
+{
+    char text[HOST_TEXT_SIZE];
+    host_format(host, text);
+    return json_string(text);
+}
+
+json_t *json_have(uint16_t permille)
+{
+    return permille == 1000 ? json_integer(1) : json_real(permille / 1000.0);
+}

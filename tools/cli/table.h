@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOOLS_CLI_TABLE_H
+#define TOOLS_CLI_TABLE_H
+
+/*
+ * Aligned columns. Cells are kept until the table is printed, so it is for results of bounded length. Widths
+ * are those of a terminal: wide characters count two, combining marks none.
+ */
+
+#include "tools/cli/output.h"
+
+#define TABLE_COLUMNS_MAX 8 /* what fits 80 characters */
+
+struct table;
+
+/* Titles, NULL-terminated; one that begins with `>` is a column aligned to the right. */
+struct table *table_new(const char *const *titles);
+void table_destroy(struct table **self_p);
+
+/* The next cell, row by row; copied and escaped. */
+void table_cell(struct table *self, struct text cell);
+void table_cell_string(struct table *self, const char *cell);
+
+/* Titles and rows to stdout. The last column is not padded. */
+void table_print(const struct table *self, struct output *output);
+
+/* The columns that escaped, valid UTF-8 takes on a terminal. */
+size_t text_width(struct text t);
+
+#endif
