@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The test support against itself: a wrong fake would prove our programs wrong, or worse, right."""
+
+import hashlib
+import unittest
+
+from support import matching, tree, zsp
+from support.actor import Unexpected
+from support.case import random_bytes
+from support.fake_broker import FakeBroker
+from support.fake_client import BrokerClient, PeerClient, Refused
+from support.fake_node import CorruptNode, FakeNode, WrongHashesNode
+
+
+def naive_root(data):
+    """The definition, word by word: leaves, padding to a power of two, pairs."""
+    level = tree.block_hashes(data)
+    while len(level) & (len(level) - 1):
+        level.append(bytes(32))
+    while len(level) > 1:
+        level = [hashlib.sha256(level[i] + level[i + 1]).digest() for i in range(0, len(level), 2)]
+    return level[0]
+
+
+class Tree(unittest.TestCase):
+    def test_root_follows_the_definition_at_every_edge(self):
+        for size in (1, 16383, 16384, 16385, 32768, 49152, 65536, 65537, 131072, 1000000):
+            data = random_bytes(size)
+            self.assertEqual(tree.root(data), naive_root(data), size)
+
+    def test_empty_file_has_the_zero_root(self):
+        self.assertEqual(tree.root(b""), bytes(32))
+
+    def test_chunk_layer_hashes_up_to_the_root(self):
+        for size in (65537, 131072, 200000, 1000000):
+            data = random_bytes(size)
+            self.assertEqual(tree.layer_root(tree.chunk_layer(data), size), tree.root(data), size)
+
+    def test_chunk_size_is_the_smallest_that_keeps_2048_chunks(self):
+        self.assertEqual(tree.chunk_log2(0), 16)
+        self.assertEqual(tree.chunk_log2(2048 << 16), 16)
+        self.assertEqual(tree.chunk_log2((2048 << 16) + 1), 17)
+        self.assertEqual(tree.chunk_log2(1 << 50), 22)
+
+
+class Matching(unittest.TestCase):
+    def test_filter_never_rules_out_a_match(self):
+        names = ["a/Ação.TXT", "日本語/файл.bin", "straße.tar.gz", "ﬁne/x", "İstanbul.md", "e\u0301"]
+        files = [(name, tree.id_of(name.encode())) for name in names]
+        presence = matching.presence_filter(files, 12)
+        for name, file_id in files:
+            for mode, text in ((0, name[1:5]), (1, name), (1, matching.base_name(name)), (2, "*" + name[-3:]),
+                               (3, file_id.hex()[:9])):
+                if matching.matches(mode, text, name, file_id, 1):
+                    self.assertTrue(matching.filter_may_match(presence, mode, text), (mode, text))
+
+    def test_glob(self):
+        for pattern, text, slash, expected in (
+                ("*.txt", "a.txt", False, True), ("a?c", "abc", False, True), ("a[b-d]c", "acc", False, True),
+                ("a[!b]c", "abc", False, False), ("*", "a/b", True, False), ("*/b", "a/b", True, True),
+                ("a[/]b", "a/b", True, False)):
+            self.assertEqual(matching.glob_matches(pattern, text, slash), expected, (pattern, text))
+
+
+class Decoder(unittest.TestCase):
+    def test_refuses_what_the_protocol_forbids(self):
+        file = zsp.SharedFile("a", b"x").file()
+        for header in (
+                b"", b"\x93\x01\x01", zsp.pack([2, 1, 1]), zsp.pack([1, 99, 1]), zsp.pack([1, 1, -1]),
+                zsp.pack([1, 1, 1]) + b"\0", zsp.pack({"a": 1}), zsp.encode(zsp.BYE, 1, b"bin"),
+                zsp.encode(zsp.BYE, 1, "a\x1bb"), zsp.encode(zsp.BYE, 1, "x" * 257), zsp.encode(zsp.BYE, 1),
+                zsp.encode(zsp.ANSWER, 1, 1, [zsp.File(file.file_id, file.root, 2, "a")]),
+                zsp.encode(zsp.ANSWER, 1, 1, [zsp.File(file.file_id, file.root, 1, "../a")]),
+                zsp.encode(zsp.ANSWER, 1, True, [])):
+            with self.assertRaises(zsp.BadMessage, msg=header):
+                zsp.decode(header)
+
+    def test_further_elements_and_fields_are_ignored(self):
+        file = zsp.SharedFile("a", b"x", extra=(123, True, "later")).file()
+        message = zsp.decode(zsp.encode(zsp.ANSWER, 1, 1, [file], "later"))
+        self.assertEqual(message.files, [file])
+
+
+class Fakes(unittest.TestCase):
+    def setUp(self):
+        self.data = random_bytes(300000)
+        self.shared = zsp.SharedFile("x/data.bin", self.data)
+
+    def start(self, fake):
+        self.addCleanup(fake.stop)
+        return fake
+
+    def test_client_fetches_from_node(self):
+        node = self.start(FakeNode([self.shared]))
+        with PeerClient(node.endpoint) as client:
+            client.hello(node.node_id)
+            self.assertEqual([file.name for file in client.list("x/")], ["x/data.bin"])
+            self.assertEqual(client.fetch(self.shared.file_id), self.data)
+            with self.assertRaises(Refused) as caught:
+                client.read(self.shared.file_id, 300000, 1)
+            self.assertEqual(caught.exception.code, zsp.BAD_RANGE)
+
+    def test_client_notices_corrupt_bytes_and_hashes(self):
+        for kind in (CorruptNode, WrongHashesNode):
+            node = self.start(kind([self.shared]))
+            with PeerClient(node.endpoint) as client:
+                client.hello()
+                with self.assertRaises(Unexpected):
+                    client.fetch(self.shared.file_id)
+
+    def test_node_joins_broker_and_answers_its_query(self):
+        broker = self.start(FakeBroker())
+        node = self.start(FakeNode([self.shared], broker.endpoint))
+        route, join = broker.wait_joined()
+        self.assertEqual(join.node_id, node.node_id)
+        self.assertEqual(broker.query(route, matching.WORDS, "data").files, [self.shared.file()])
+        self.assertEqual(broker.query(route, matching.WORDS, "nothing").total, 0)
+        with BrokerClient(broker.endpoint) as client:
+            client.ping()
+            hits, done = client.search(matching.WORDS, "data")
+            self.assertEqual((hits, done.asked), ({}, 1))

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""A raw ZMTP 3 client over a plain TCP socket, for frames that no ZeroMQ library would send."""
+
+import socket
+import struct
+
+MORE, LONG, COMMAND = 1, 2, 4
+GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" + bytes(31)
+
+
+def property_bytes(name, value):
+    return bytes([len(name)]) + name + struct.pack(">I", len(value)) + value
+
+
+def frame(body, more=False, command=False):
+    flags = (MORE if more else 0) | (COMMAND if command else 0)
+    if len(body) < 256:
+        return bytes([flags, len(body)]) + body
+    return bytes([flags | LONG]) + struct.pack(">Q", len(body)) + body
+
+
+def header(size, more=False):
+    """The header of a long frame whose body never comes."""
+    return bytes([LONG | (MORE if more else 0)]) + struct.pack(">Q", size)
+
+
+class Zmtp:
+    def __init__(self, port, handshake=True, host="127.0.0.1", timeout_s=10):
+        self.socket = socket.create_connection((host, port), timeout_s)
+        self.buffer = b""
+        if handshake:
+            self.handshake()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def handshake(self):
+        self.send(GREETING)
+        self.read(64)
+        ready = b"\x05READY" + property_bytes(b"Socket-Type", b"DEALER") + property_bytes(b"Identity", b"")
+        self.send(frame(ready, command=True))
+        flags, body = self.receive_frame(skip_commands=False)
+        assert flags & COMMAND and body.startswith(b"\x05READY"), body
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def send_message(self, *bodies):
+        self.send(b"".join(frame(body, more=i + 1 < len(bodies)) for i, body in enumerate(bodies)))
+
+    def read(self, size):
+        while len(self.buffer) < size:
+            data = self.socket.recv(65536)
+            if not data:
+                raise ConnectionError("closed by the other side")
+            self.buffer += data
+        data, self.buffer = self.buffer[:size], self.buffer[size:]
+        return data
+
+    def receive_frame(self, skip_commands=True):
+        while True:
+            flags = self.read(1)[0]
+            size = struct.unpack(">Q", self.read(8))[0] if flags & LONG else self.read(1)[0]
+            body = self.read(size)
+            if not (skip_commands and flags & COMMAND):
+                return flags, body
+
+    def receive_message(self):
+        bodies = []
+        while True:
+            flags, body = self.receive_frame()
+            bodies.append(body)
+            if not flags & MORE:
+                return bodies
+
+    def is_closed(self, within_s):
+        """True when the other side cuts the connection in that time."""
+        self.socket.settimeout(within_s)
+        try:
+            while self.socket.recv(65536):
+                pass
+            return True
+        except TimeoutError:
+            return False
+        except OSError:
+            return True

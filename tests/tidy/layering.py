@@ -1,0 +1,43 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Who may include whom: messages <- broker, node <- mains and tools; ZeroMQ only in shells, tools and tests."""
+
+import re
+
+import sources
+
+# The first match of a file's path decides; each prefix is what it may include of our own headers.
+RULES = (
+    (r"messages/shell/", ("messages/",)),
+    (r"messages/", ("messages/(?!shell/)",)),
+    (r"broker/shell/z\w+\.c$", ("messages/", "broker/", "tools/cli/")),
+    (r"broker/shell/", ("messages/", "broker/")),
+    (r"broker/", ("messages/(?!shell/)", "broker/(?!shell/)")),
+    (r"node/shell/z\w+\.c$", ("messages/", "node/", "tools/cli/")),
+    (r"node/shell/", ("messages/", "node/")),
+    (r"node/", ("messages/(?!shell/)", "node/(?!shell/)")),
+    (r"tools/cli/", ("messages/(?!shell/)", "tools/cli/")),
+    (r"tools/", ("messages/", "node/", "tools/")),
+    (r"tests/", ("messages/", "broker/", "node/", "tools/", "tests/")),
+)
+ZEROMQ = re.compile(r"<c?zmq\.h>")
+MAY_USE_ZEROMQ = re.compile(r"(\w+/)*shell/|tools/z\w+\.c$|tests/")
+
+
+def check(root):
+    for path in sources.files(root, ".c", ".h"):
+        name = path.relative_to(root).as_posix()
+        allowed = next((allowed for pattern, allowed in RULES if re.match(pattern, name)), None)
+        if allowed is None:
+            yield path, 1, "C source in a folder that the layering does not know"
+            continue
+        for line, text in enumerate(path.read_text().split("\n"), 1):
+            own = re.match(r'\s*#\s*include\s+"([^"]+)"', text)
+            if own and not any(re.match(prefix, own.group(1)) for prefix in allowed):
+                yield path, line, f"may not include {own.group(1)}"
+            elif re.match(r"\s*#\s*include", text) and ZEROMQ.search(text) and not MAY_USE_ZEROMQ.match(name):
+                yield path, line, "ZeroMQ belongs into a shell or a tool"
+
+
+if __name__ == "__main__":
+    sources.main(check)
