@@ -6,8 +6,8 @@
  * Every message of the protocol as a C value, read from and written to its header frame.
  *
  * Reading has two steps, because a receiver must decide between them (docs/protocol.md, "Order of
- * checks"): envelope_open() checks msgpack, version and kind; message_read() checks the fields. Text and blobs
- * in a message point into the frame; arrays live in the envelope. Both must outlive the message.
+ * checks"): envelope_open() checks msgpack, version and kind; message_read() checks the fields. Text and
+ * blobs in a message point into the frame; arrays live in the envelope. Both must outlive the message.
  *
  * A FILE or SOURCE in a list that breaks a rule (id equation, name, permille; address) is left out
  * alone and counted in `dropped_count`; a wrong type makes the whole message bad.
@@ -29,8 +29,8 @@
 #define REASON_SIZE_MAX        256
 #define LIST_PREFIX_SIZE_MAX   1024
 #define TAGS_MAX               16
-#define FILES_MAX              1024   /* FILEs in one message */
-#define HASHES_MAX             16384  /* hashes in one HASHES_OK */
+#define FILES_MAX              1024  /* FILEs in one message */
+#define HASHES_MAX             16384 /* hashes in one HASHES_OK */
 #define PERMILLE_COMPLETE      1000
 
 enum {
@@ -346,8 +346,8 @@ enum envelope_result {
 
 /* A header that passed the scan, unpacked but not yet read. */
 struct envelope {
-    uint64_t kind, rid;       /* set also when the result is not OK, as far as they could be read */
-    bool is_never_answered;   /* the sender must not get an ERROR for this one */
+    uint64_t kind, rid;     /* set also when the result is not OK, as far as they could be read */
+    bool is_never_answered; /* the sender must not get an ERROR for this one */
     msgpack_unpacked unpacked;
 };
 

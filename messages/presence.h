@@ -28,10 +28,20 @@ void presence_add(struct presence *self, struct text name, const struct file_id 
  */
 struct presence_view presence_view(struct presence *self);
 
+/* The elements that one search asks of every filter, hashed once; heap object, immutable. */
+struct presence_query;
+
+/* A mode with MODE_ASK_ALL, or an unknown one, rules nothing out. `text` is clean UTF-8. */
+struct presence_query *presence_query_new(uint8_t mode, struct text text);
+void presence_query_destroy(struct presence_query **self_p);
+
 /*
  * False only when no file of the node can match: the node may be left unasked. True for a nil filter and
- * for any text that rules nothing out. `mode` without MODE_ASK_ALL.
+ * for any text that rules nothing out.
  */
+bool presence_query_may_match(const struct presence_query *self, const struct presence_view *view);
+
+/* The same for a single filter. */
 bool presence_may_match(const struct presence_view *view, uint8_t mode, struct text text);
 
 #endif
