@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_PEER_SERVER_PRIVATE_H
+#define NODE_PEER_SERVER_PRIVATE_H
+
+/* What the two halves of the peer server share: peer_server.c (requests) and peer_uploads.c (replies that
+ * weigh). */
+
+#include "node/list_cursor.h"
+#include "node/peer_server.h"
+#include "node/upload_queue.h"
+
+#include <assert.h>
+
+#define uthash_fatal(text) assert(!text) /* never exit() out of a core */
+#include <uthash.h>
+
+/* Array headers, version, kind, rid, and the numbers or the id around the FILEs or hashes of a reply. */
+#define REPLY_OVERHEAD_BYTES 128
+
+struct follow {
+    struct file_id file;
+    uint64_t rid;
+};
+
+struct session {
+    uint32_t route;
+    int connection;
+    uint64_t last_seen_ms;
+    struct list_cursors cursors;
+    struct follow *follows; /* room for PEER_FOLLOWS_MAX; NULL until the first */
+    size_t follow_count;
+    UT_hash_handle hh;
+};
+
+struct peer_server {
+    struct peer_server_config config;
+    const struct holdings *holdings;
+    struct upload_queue *queue;
+    struct session *sessions; /* least recently seen first */
+    struct peer_server_figures figures;
+};
+
+struct session *peer_server_session(const struct peer_server *self, uint32_t route);
+void peer_server_refuse(struct peer_server *self, struct peer_effects *effects, uint32_t route, uint64_t rid,
+                        enum error_code code, const char *text, uint32_t retry_ms);
+
+/* The file of a request; answers for itself when it cannot be given. */
+bool peer_server_find_file(struct peer_server *self, struct peer_effects *effects, uint32_t route,
+                           uint64_t rid, const struct file_id *id, struct holding *ret_holding);
+
+/* Starts all uploads that may start now. */
+void peer_server_pump(struct peer_server *self, struct peer_effects *effects);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/peer_server_private.h"
+
+#include <stdlib.h>
+
+/* The file may have gone while the request waited for its turn. False when that was answered. */
+static bool start_disk_work(struct peer_server *self, struct upload *u, struct peer_effects *effects)
+{
+    struct holding holding;
+    if (!peer_server_find_file(self, effects, u->route, u->rid, &u->file, &holding))
+        return false;
+    bool is_read = u->kind == UPLOAD_READ;
+    struct peer_effect *effect =
+        peer_effects_add(effects, is_read ? PEER_READ_CHUNK : PEER_LOAD_HASHES, u->route, u->ticket);
+    effect->content = u->content = holding.content;
+    effect->offset = u->offset;
+    effect->length = u->reply_bytes;
+    effect->first = u->first;
+    effect->count = u->count;
+    return true;
+}
+
+/* False when there is no reply that weighs. */
+static bool start_list(struct peer_server *self, const struct upload *u, struct peer_effects *effects)
+{
+    struct session *session = peer_server_session(self, u->route);
+    assert(session); /* its queue is dropped with it */
+    struct text after = {"", 0};
+    uint64_t generation = holdings_generation(self->holdings);
+    uint64_t total = UINT64_MAX;
+    if (u->cursor != 0) {
+        const struct list_place *place = list_cursors_find(&session->cursors, u->cursor);
+        if (!place) {
+            peer_server_refuse(self, effects, u->route, u->rid, ERROR_BAD_MESSAGE,
+                               "this cursor is not known any more", 0);
+            return false;
+        }
+        after = (struct text){place->after, place->after_size};
+        if (place->generation == generation)
+            total = place->total;
+    }
+    if (total == UINT64_MAX)
+        total = holdings_count(self->holdings, u->prefix);
+    struct file_entry *entries = malloc(FILES_MAX * sizeof *entries);
+    assert(entries);
+    bool has_more;
+    size_t count = holdings_page(self->holdings, u->prefix, after, u->limit,
+                                 HEADER_SIZE_MAX_PEER - REPLY_OVERHEAD_BYTES, entries, &has_more);
+    struct message reply = {
+        .kind = KIND_LIST_OK,
+        .rid = u->rid,
+        .list_ok = {.generation = generation, .total = total, .files = {entries, count}},
+    };
+    if (has_more)
+        reply.list_ok.next_cursor =
+            list_cursors_add(&session->cursors, entries[count - 1].name, generation, total);
+    peer_effects_send(effects, PEER_SEND, u->route, u->ticket, &reply);
+    upload_queue_answer(self->queue, u->ticket);
+    free(entries);
+    return true;
+}
+
+void peer_server_pump(struct peer_server *self, struct peer_effects *effects)
+{
+    struct upload *u;
+    while ((u = upload_queue_next(self->queue))) {
+        bool is_started =
+            u->kind == UPLOAD_LIST ? start_list(self, u, effects) : start_disk_work(self, u, effects);
+        if (!is_started)
+            upload_queue_finish(self->queue, u->ticket);
+    }
+}
+
+/* Answers an upload that disk could not serve, if anyone still waits for it. */
+static void end_failed(struct peer_server *self, const struct upload *u, enum disk_result result,
+                       struct peer_effects *effects)
+{
+    bool is_changed = result == DISK_CHANGED;
+    if (is_changed)
+        peer_effects_add(effects, PEER_CHANGED, 0, 0)->content = u->content;
+    if (upload_queue_is_wanted(self->queue, u->ticket))
+        peer_server_refuse(self, effects, u->route, u->rid, is_changed ? ERROR_CHANGED : ERROR_INTERNAL,
+                           is_changed ? "the file changed on disk" : "the file cannot be read", 0);
+    upload_queue_finish(self->queue, u->ticket);
+    peer_server_pump(self, effects);
+}
+
+void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_result result,
+                          struct peer_effects *effects)
+{
+    const struct upload *u = upload_queue_find(self->queue, ticket);
+    assert(u);
+    if (result != DISK_OK) {
+        end_failed(self, u, result, effects);
+        return;
+    }
+    if (!upload_queue_is_wanted(self->queue, ticket)) {
+        peer_effects_add(effects, PEER_DROP_DATA, u->route, ticket);
+        return;
+    }
+    struct message data = {
+        .kind = KIND_DATA,
+        .rid = u->rid,
+        .data = {.file = u->file, .offset = u->offset, .length = u->reply_bytes},
+    };
+    peer_effects_send(effects, PEER_SEND_DATA, u->route, ticket, &data);
+    upload_queue_answer(self->queue, ticket);
+    self->figures.data_bytes_sent += u->reply_bytes;
+}
+
+void peer_server_on_hashes(struct peer_server *self, uint64_t ticket, enum disk_result result,
+                           const struct hash *hashes, struct peer_effects *effects)
+{
+    const struct upload *u = upload_queue_find(self->queue, ticket);
+    assert(u);
+    if (result != DISK_OK) {
+        end_failed(self, u, result, effects);
+        return;
+    }
+    if (!upload_queue_is_wanted(self->queue, ticket)) {
+        upload_queue_finish(self->queue, ticket);
+        peer_server_pump(self, effects);
+        return;
+    }
+    struct message reply = {
+        .kind = KIND_HASHES_OK,
+        .rid = u->rid,
+        .hashes_ok = {.file = u->file,
+                      .first = u->first,
+                      .hashes = {hashes->bytes, u->count * sizeof *hashes}},
+    };
+    peer_effects_send(effects, PEER_SEND, u->route, ticket, &reply);
+    upload_queue_answer(self->queue, ticket);
+}
+
+void peer_server_on_sent(struct peer_server *self, uint64_t ticket, struct peer_effects *effects)
+{
+    upload_queue_finish(self->queue, ticket);
+    peer_server_pump(self, effects);
+}
