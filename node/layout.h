@@ -4,21 +4,23 @@
 
 /*
  * How a file of a given size is cut: into chunks, which are verified against the chunk layer, and into
- * blocks, which are requested and hashed. A block is at most 1 MiB: part of a large chunk or several small ones.
+ * blocks, which are requested and hashed. A block is at most 1 MiB: part of a large chunk or several small
+ * ones.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LEAF_LOG2       14 /* the leaves of the Merkle tree, fixed by BEP 52 */
-#define LEAF_SIZE       (1u << LEAF_LOG2)
-#define CHUNK_LOG2_MIN  16
-#define CHUNK_LOG2_MAX  22
-#define BLOCK_LOG2      20
-#define BLOCK_SIZE      (1u << BLOCK_LOG2)
+#define LEAF_LOG2      14 /* the leaves of the Merkle tree, fixed by BEP 52 */
+#define LEAF_SIZE      (1u << LEAF_LOG2)
+#define CHUNK_LOG2_MIN 16
+#define CHUNK_LOG2_MAX 22
+#define BLOCK_LOG2     20
+#define BLOCK_SIZE     (1u << BLOCK_LOG2)
 
-/* The largest file: 2^53 bytes keep every count below 2^32 (4 MiB chunks) and every size exact in JSON. */
-#define FILE_SIZE_MAX (UINT64_C(1) << 53)
+/* The largest file, 2 PiB: every count of chunks and 1 MiB blocks stays below 2^32, every size is exact in
+ * JSON. */
+#define FILE_SIZE_MAX (UINT64_C(1) << 51)
 
 struct layout {
     uint64_t size;

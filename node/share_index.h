@@ -14,19 +14,23 @@
 #include "messages/message.h"
 #include "messages/presence.h"
 
-/* A share of this node is its owner's doing; the cap keeps a slip (`--share /`) from taking all memory: about 400 bytes a file. */
+/* A share of this node is its owner's doing; the cap keeps a slip (`--share /`) from taking all memory: about
+ * 400 bytes a file. */
 #define SHARE_FILES_MAX 1000000
 
-/* What a file was when it was looked at. Equal stamps mean the same content, as far as a file system tells. */
+/* What a file was when it was looked at. Equal stamps mean the same content, as far as a file system tells.
+ */
 struct file_stamp {
     uint64_t device, inode, size, mtime_ns, ctime_ns;
 };
 
+bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
+
 /* One file as the scanner found it. */
 struct scanned_file {
-    uint32_t share;    /* index of the share folder */
-    char *path;        /* below the share folder, through no symlink; any bytes */
-    char *name;        /* the wire name, unique and valid */
+    uint32_t share; /* index of the share folder */
+    char *path;     /* below the share folder, through no symlink; any bytes */
+    char *name;     /* the wire name, unique and valid */
     struct file_stamp stamp;
     bool is_executable;
 };
@@ -39,7 +43,7 @@ struct scan_outcome {
 };
 
 enum share_state {
-    SHARE_UNHASHED,   /* id not known yet */
+    SHARE_UNHASHED, /* id not known yet */
     SHARE_READY,
     SHARE_UNREADABLE, /* cannot be read or hashed now: not shared, tried again when its stamp changes */
 };
@@ -63,19 +67,26 @@ struct share_index *share_index_new(void);
 void share_index_destroy(struct share_index **self_p);
 
 /*
- * Replaces what is shared by what a scan found. Files whose path and stamp are the same keep handle and id; all
- * others are unhashed anew. True when anything changed. Until the first complete call every answer is incomplete.
+ * Replaces what is shared by what a scan found. Files whose name, path and stamp are the same keep handle and
+ * id; all others are unhashed anew. True when anything changed. Answers are incomplete until a scan was
+ * complete, and again when the last one was not. An unchanged scan costs one comparison a file.
  */
 bool share_index_scanned(struct share_index *self, struct scan_outcome *outcome);
 
-/* The next file to hash, in order of `after` (0 to begin); NULL when none is left. */
+/*
+ * The file without an id whose handle is the next above `after` (0 to begin); NULL when there is none. A new
+ * handle is above all others, so a walk never has to begin again.
+ */
 const struct shared_file *share_index_next_unhashed(const struct share_index *self, uint64_t after);
 
 /* A hash result. Nothing happens when the handle is gone. True when the index changed. */
 bool share_index_hashed(struct share_index *self, uint64_t handle, const struct hash *root);
 bool share_index_unreadable(struct share_index *self, uint64_t handle);
 
-/* The file on disk is no longer what was hashed: unhashed with a new handle, until a scan tells its new stamp. */
+/* What an unhashed file is now, looked at anew by who hashes it; true when it is known under this handle. */
+bool share_index_restamp(struct share_index *self, uint64_t handle, const struct file_stamp *stamp);
+
+/* The file on disk is no longer what was hashed: unhashed, with a new handle. True when the index changed. */
 bool share_index_changed(struct share_index *self, uint64_t handle);
 
 const struct shared_file *share_index_by_handle(const struct share_index *self, uint64_t handle);
@@ -94,15 +105,16 @@ enum share_lookup {
 enum share_lookup share_index_by_name(const struct share_index *self, struct text name,
                                       const struct shared_file **ret_file);
 
-/* Ready files in byte order of name: the index of the first whose name is >= `name`, and access by position. */
+/* Ready files in byte order of name: the index of the first whose name is >= `name`, and access by position.
+ */
 size_t share_index_lower_bound(const struct share_index *self, struct text name);
 size_t share_index_count(const struct share_index *self); /* of all positions, hashed or not */
 const struct shared_file *share_index_at(const struct share_index *self, size_t position);
 
 /*
- * Fills `ret_entries` (room for `limit`) with matches that are ready, in order of name, views into the index. *ret_total counts all
- * matches, one more when the answer is incomplete (unfinished scan, or a match whose id is not known yet).
- * Returns the number filled in.
+ * Fills `ret_entries` (room for `limit`) with matches that are ready, in order of name, views into the index.
+ * *ret_total counts all matches, one more when the answer is incomplete (unfinished scan, or a match whose id
+ * is not known yet). Returns the number filled in.
  */
 size_t share_index_query(const struct share_index *self, const struct matcher *matcher, size_t limit,
                          struct file_entry *ret_entries, uint32_t *ret_total);
@@ -119,7 +131,10 @@ bool share_index_is_settled(const struct share_index *self);
 /* Adds every file to a filter. Only when settled. */
 void share_index_fill_presence(const struct share_index *self, struct presence *presence);
 
-/* Rises by one with every change that others can see; 0 at the start. */
+/*
+ * Rises by one with every call that changes what others can see: the ready files, or whether the index is
+ * settled. 0 at the start.
+ */
 uint64_t share_index_generation(const struct share_index *self);
 
 #endif

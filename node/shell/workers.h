@@ -3,9 +3,9 @@
 #define NODE_SHELL_WORKERS_H
 
 /*
- * Threads for what blocks or computes: reading, writing, hashing, scanning. A job is a value that its owner embeds
- * in a struct of its own; it runs on one worker and comes back to the owner's thread through an eventfd.
- * Jobs of one pool start in the order in which they were put in. Results come back in any order.
+ * Threads for what blocks or computes: reading, writing, hashing, scanning. A job is a value that its owner
+ * embeds in a struct of its own; it runs on one worker and comes back to the owner's thread through an
+ * eventfd. Jobs of one pool start in the order in which they were put in. Results come back in any order.
  */
 
 #include <stdbool.h>
@@ -22,7 +22,11 @@ struct workers;
 /* NULL with errno when a thread cannot be started. */
 struct workers *workers_new(unsigned thread_count);
 
-/* Jobs that did not run are handed to done() without run(): see workers_is_stopping(). Waits for those that run. */
+/*
+ * Waits for the jobs that run, then hands those that did not to done() without run(): their owner sees that
+ * from what run() would have set. A job put in from such a done() comes back the same way, so a done() that
+ * always puts its job in again must ask workers_is_stopping().
+ */
 void workers_destroy(struct workers **self_p);
 
 void workers_put(struct workers *self, struct job *job);
@@ -39,7 +43,7 @@ void workers_collect(struct workers *self);
 /* True once workers_destroy() began: a long job returns early. Safe from any thread. */
 bool workers_is_stopping(const struct workers *self);
 
-/* One a core, at most 8. */
+/* One a core, at least 2 (one may be held up by a scan or a slow disk), at most 8. */
 unsigned workers_default_count(void);
 
 #endif
