@@ -63,6 +63,20 @@ const char *option_size(void *target, const char *value);     /* uint64_t: bytes
 const char *option_broker(void *target, const char *value);   /* struct endpoint: port 6881 unless given */
 const char *option_endpoint(void *target, const char *value); /* struct endpoint: with a port */
 
+/* Rows that several programs have, worded once. */
+#define OPTION_ROW_BROKER(endpoint)                                                                          \
+    {                                                                                                        \
+        "broker", 0, "ADDR", "the broker: tcp://HOST:PORT ($ZSWARM_BROKER)", option_broker, (endpoint)       \
+    }
+#define OPTION_ROW_TIMEOUT(ms, help)                                                                         \
+    {                                                                                                        \
+        "timeout", 0, "S", help, option_seconds, (ms)                                                        \
+    }
+#define OPTION_ROW_JSON(flag)                                                                                \
+    {                                                                                                        \
+        "json", 0, NULL, "one JSON object a line", option_flag, (flag)                                       \
+    }
+
 /* The values of an option that may be repeated. */
 struct option_texts {
     char **items;

@@ -205,6 +205,11 @@ json_t *json_host(const struct host *host)
     return json_string(text);
 }
 
+json_t *json_u64(uint64_t number)
+{
+    return number <= INT64_MAX ? json_integer((json_int_t)number) : json_real((double)number);
+}
+
 json_t *json_have(uint16_t permille)
 {
     return permille == 1000 ? json_integer(1) : json_real(permille / 1000.0);

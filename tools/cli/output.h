@@ -67,6 +67,7 @@ int output_finish(struct output **self_p);
 json_t *json_text(struct text t);
 json_t *json_hex(const uint8_t *bytes, size_t count);
 json_t *json_host(const struct host *host);
+json_t *json_u64(uint64_t number);    /* beyond 63 bits, which jansson lacks, rounded as a real */
 json_t *json_have(uint16_t permille); /* 0..1 */
 
 #endif

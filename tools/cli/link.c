@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/cli/link.h"
+
+#include "messages/shell/loop.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *role_name(const struct link *self)
+{
+    return self->role == SOCKET_BROKER_CLIENT ? "broker" : "node";
+}
+
+bool link_open(struct link *self, struct output *output, enum socket_role role,
+               const struct endpoint *endpoint, uint64_t timeout_ms)
+{
+    *self = (struct link){.output = output, .endpoint = *endpoint, .role = role, .timeout_ms = timeout_ms};
+    self->start_ms = clock_now_ms();
+    struct address_list addresses;
+    const char *problem = endpoint_resolve(endpoint, timeout_ms, &addresses);
+    if (problem) {
+        output_error(output, "cannot find the %s %s: %s", role_name(self), endpoint->host, problem);
+        return false;
+    }
+    uint64_t passed_ms = clock_now_ms() - self->start_ms;
+    struct address address = address_choose(&addresses, passed_ms < timeout_ms ? timeout_ms - passed_ms : 1);
+    process_start(1);
+    self->exchange = exchange_new(role, &address.host, address.port);
+    if (!self->exchange)
+        output_error(output, "cannot open a socket: %s", strerror(errno));
+    return self->exchange;
+}
+
+void link_close(struct link *self)
+{
+    if (!self->exchange)
+        return;
+    exchange_destroy(&self->exchange);
+    process_finish();
+}
+
+void link_report(const struct link *self, enum exchange_result result)
+{
+    char shown[ENDPOINT_FORMAT_SIZE];
+    endpoint_show(&self->endpoint, shown);
+    if (result == EXCHANGE_LOST)
+        output_error(self->output, "the %s at %s closed the connection: try again", role_name(self), shown);
+    else if (exchange_was_connected(self->exchange))
+        output_error(self->output, "the %s at %s did not answer in time: is it a zswarm %s?", role_name(self),
+                     shown, role_name(self));
+    else if (self->role == SOCKET_BROKER_CLIENT)
+        output_error(self->output, "no broker at %s: start one with 'zbroker', or name one with --broker",
+                     shown);
+    else
+        output_error(self->output, "no node at %s: 'zpeers' lists the nodes", shown);
+}
+
+void link_report_refusal(const struct link *self, const struct message_error *error)
+{
+    output_error(self->output, "the %s refused: %s: %.*s", role_name(self), error_name(error->code),
+                 (int)error->text.size, error->text.bytes);
+}
+
+bool link_ask(struct link *self, const struct message *request, enum message_kind kind,
+              struct message *ret_reply)
+{
+    uint64_t deadline_ms = self->start_ms + self->timeout_ms;
+    exchange_send(self->exchange, request);
+    for (;;) {
+        enum exchange_result result = exchange_wait(self->exchange, deadline_ms, ret_reply);
+        if (result != EXCHANGE_MESSAGE) {
+            link_report(self, result);
+            return false;
+        }
+        if (ret_reply->rid != request->rid)
+            continue;
+        if (ret_reply->kind == kind)
+            return true;
+        if (ret_reply->kind == KIND_ERROR) {
+            link_report_refusal(self, &ret_reply->error);
+            return false;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* Lists the files of one node. */
+#include "messages/shell/loop.h"
+#include "node/listing.h"
+#include "tools/cli/link.h"
+#include "tools/cli/options.h"
+#include "tools/cli/value.h"
+
+#include <stdlib.h>
+
+static struct {
+    bool is_json;
+    uint64_t timeout_ms;
+} settings = {.timeout_ms = 30000};
+
+static const struct cli_option options[] = {
+    OPTION_ROW_TIMEOUT(&settings.timeout_ms, "give up after S seconds without a new file (default 30)"),
+    OPTION_ROW_JSON(&settings.is_json),
+    {NULL, 0, NULL, NULL, NULL, NULL},
+};
+
+static const struct cli_program program = {
+    .name = "zls",
+    .operands = "HOST:PORT [PREFIX]",
+    .summary = "Lists the files of one node whose names begin with PREFIX.",
+    .options = options,
+    .example = "zls 10.0.0.7:9123 music/",
+    .exits = "0 listed, 1 no such file, 2 error,\n            3 not all of them: the share kept changing",
+};
+
+static void print_file(struct output *output, const struct file_entry *file)
+{
+    char id[13], size[SIZE_TEXT_SIZE];
+    hex_format(file->id.bytes, 6, id);
+    size_format(file->size, size);
+    output_line(output, "%s  %8s  %.*s", id, size, (int)file->name.size, file->name.bytes);
+    if (!output_is_json(output))
+        return;
+    json_t *event = event_new("file");
+    json_object_set_new(event, "id", json_hex(file->id.bytes, sizeof file->id.bytes));
+    json_object_set_new(event, "root", json_hex(file->root.bytes, sizeof file->root.bytes));
+    json_object_set_new(event, "size", json_u64(file->size));
+    json_object_set_new(event, "name", json_text(file->name));
+    json_object_set_new(event, "have", json_have(file->have_permille));
+    output_event(output, event);
+}
+
+/* Prints page by page; a share may be larger than memory. Returns what ended the waiting. */
+static enum exchange_result run(struct output *output, struct link *link, struct listing *listing,
+                                uint64_t *ret_count)
+{
+    enum exchange_result result = EXCHANGE_MESSAGE;
+    *ret_count = 0;
+    while (listing_state(listing) == LISTING_RUNNING && !output_is_broken(output)) {
+        struct message message;
+        if (listing_next_send(listing, &message))
+            exchange_send(link->exchange, &message);
+        result = exchange_wait(link->exchange, listing_next_deadline_ms(listing), &message);
+        if (result == EXCHANGE_MESSAGE && listing_on_message(listing, &message, clock_now_ms())) {
+            if (*ret_count == 0)
+                output_line(output, "%-12s  %8s  %s", "ID", "SIZE", "NAME");
+            for (size_t i = 0; i < message.list_ok.files.count; i++)
+                print_file(output, &message.list_ok.files.entries[i]);
+            *ret_count += message.list_ok.files.count;
+            output_flush(output);
+        } else if (result != EXCHANGE_MESSAGE && result != EXCHANGE_DEADLINE) {
+            return result;
+        }
+        listing_tick(listing, clock_now_ms());
+    }
+    return result;
+}
+
+static void list(struct output *output, const struct endpoint *node, struct text prefix)
+{
+    struct link link;
+    if (!link_open(&link, output, SOCKET_PEER_CLIENT, node, settings.timeout_ms)) {
+        link_close(&link);
+        return;
+    }
+    uint64_t now_ms = clock_now_ms(), passed_ms = now_ms - link.start_ms, count;
+    uint64_t left_ms = passed_ms < settings.timeout_ms ? settings.timeout_ms - passed_ms : 1;
+    struct listing *listing = listing_new(prefix, 1, random_u64(), left_ms, now_ms);
+    enum exchange_result result = run(output, &link, listing, &count);
+    if (listing_state(listing) == LISTING_REFUSED) {
+        struct message_error error = listing_error(listing);
+        link_report_refusal(&link, &error);
+    } else if (listing_state(listing) == LISTING_UNSTEADY) {
+        output_exit(output, EXIT_INCOMPLETE);
+        output_reason(output, "the share kept changing while it was listed: this may not be all");
+    } else if (listing_state(listing) != LISTING_COMPLETE && !output_is_broken(output)) {
+        link_report(&link, result);
+    } else if (count == 0) {
+        output_exit(output, prefix.size ? EXIT_NOT_FOUND : EXIT_DONE);
+    }
+    listing_destroy(&listing);
+    link_close(&link);
+}
+
+int main(int argc, char **argv)
+{
+    int operand;
+    char *error = NULL;
+    enum options_result result = options_read(&program, argc, argv, &operand, &error);
+    if (result == OPTIONS_SHOWN)
+        return EXIT_DONE;
+    struct output *output = output_new(program.name, settings.is_json);
+    struct endpoint node;
+    if (result == OPTIONS_WRONG) {
+        output_error(output, "%s", error);
+    } else if (argc - operand < 1 || argc - operand > 2) {
+        output_error(output, "expected HOST:PORT and at most one PREFIX (see zls --help)");
+    } else if (!endpoint_parse(argv[operand], 0, &node)) {
+        output_error(output, "'%s' is not a node's address: expected HOST:PORT", argv[operand]);
+    } else {
+        struct text prefix = text_of(argc - operand == 2 ? argv[operand + 1] : "");
+        if (prefix.size > LIST_PREFIX_SIZE_MAX || !text_is_clean(prefix))
+            output_error(output, "PREFIX is longer than %d bytes, not UTF-8 or holds control characters",
+                         LIST_PREFIX_SIZE_MAX);
+        else
+            list(output, &node, prefix);
+    }
+    free(error);
+    return output_finish(&output);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* Asks every node for files, by way of the broker, and proves the answer. */
+#include "messages/shell/loop.h"
+#include "node/search.h"
+#include "tools/cli/link.h"
+#include "tools/cli/options.h"
+#include "tools/cli/table.h"
+#include "tools/cli/value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    struct endpoint broker;
+    bool must_ask_all, is_exact, is_glob, is_id, is_json;
+    uint64_t min_size, max_size, timeout_ms;
+    uint32_t limit;
+} settings = {.broker = {"127.0.0.1", BROKER_PORT_DEFAULT}, .timeout_ms = 2000};
+
+static const struct cli_option options[] = {
+    OPTION_ROW_BROKER(&settings.broker),
+    {"all", 0, NULL, "ask every node, also those whose filter rules it out", option_flag,
+     &settings.must_ask_all},
+    {"exact", 0, NULL, "TEXT is a name, byte for byte", option_flag, &settings.is_exact},
+    {"glob", 0, NULL, "TEXT is a pattern with * ? [...]", option_flag, &settings.is_glob},
+    {"id", 0, NULL, "TEXT is 8 to 64 hex digits of an id", option_flag, &settings.is_id},
+    {"min-size", 0, "N", "only files of at least N bytes (K, M, G)", option_size, &settings.min_size},
+    {"max-size", 0, "N", "only files of at most N bytes", option_size, &settings.max_size},
+    {"limit", 0, "N", "at most N files (default 200, at most 1000)", option_u32, &settings.limit},
+    OPTION_ROW_TIMEOUT(&settings.timeout_ms, "give up after S seconds (default 2)"),
+    OPTION_ROW_JSON(&settings.is_json),
+    {NULL, 0, NULL, NULL, NULL, NULL},
+};
+
+static const struct cli_program program = {
+    .name = "zsearch",
+    .operands = "TEXT...",
+    .summary = "Finds files on all machines. Without a mode, all words of TEXT must be in the name.",
+    .options = options,
+    .example = "zsearch --min-size 1M annual report",
+    .exits = "0 found, 1 not found and proven, 2 error,\n"
+             "            3 not found but some nodes were silent",
+};
+
+/* The operands with spaces between; malloc'd. */
+static char *join(char **words, int count)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    for (int i = 0; stream && i < count; i++)
+        fprintf(stream, "%s%s", i ? " " : "", words[i]);
+    if (stream)
+        fclose(stream);
+    return text;
+}
+
+static bool is_id_text(const char *text)
+{
+    size_t size = strlen(text);
+    return size >= 8 && size <= 64 && strspn(text, "0123456789abcdefABCDEF") == size;
+}
+
+/* Checks what the broker would refuse. False after an output_error(). */
+static bool terms_of(struct output *output, const char *text, struct search_terms *ret_terms)
+{
+    struct text t = text_of(text);
+    if (settings.is_exact + settings.is_glob + settings.is_id > 1)
+        output_error(output, "--exact, --glob and --id exclude each other");
+    else if (t.size > QUERY_TEXT_SIZE_MAX)
+        output_error(output, "TEXT is longer than %d bytes: shorten it", QUERY_TEXT_SIZE_MAX);
+    else if (!text_is_clean(t))
+        output_error(output, "TEXT is not UTF-8 or holds control characters: '%s'", text);
+    else if (settings.is_id && !is_id_text(text))
+        output_error(output, "--id needs 8 to 64 hex digits, not '%s'", text);
+    else if (settings.max_size && settings.min_size > settings.max_size)
+        output_error(output, "--min-size is larger than --max-size");
+    else {
+        uint8_t mode = settings.is_exact ? MODE_EXACT : settings.is_glob ? MODE_GLOB : MODE_WORDS;
+        mode = settings.is_id ? MODE_ID : mode;
+        *ret_terms = (struct search_terms){
+            .mode = settings.must_ask_all ? mode | MODE_ASK_ALL : mode,
+            .text = t,
+            .min_size = settings.min_size,
+            .max_size = settings.max_size,
+            .limit = settings.limit,
+        };
+        return true;
+    }
+    return false;
+}
+
+static void print_table(struct output *output, struct search *search)
+{
+    struct table *table = table_new((const char *const[]){"ID", ">SIZE", ">SOURCES", "NAME", NULL});
+    for (size_t i = 0; i < search_count(search); i++) {
+        struct found_file found = search_at(search, i);
+        char id[13], size[SIZE_TEXT_SIZE], sources[24];
+        hex_format(found.file.id.bytes, 6, id);
+        size_format(found.file.size, size);
+        snprintf(sources, sizeof sources, "%zu", found.source_count);
+        table_cell_string(table, id);
+        table_cell_string(table, size);
+        table_cell_string(table, sources);
+        table_cell(table, found.file.name);
+    }
+    if (search_count(search) > 0)
+        table_print(table, output);
+    table_destroy(&table);
+    output_flush(output);
+}
+
+static json_t *source_event(const struct found_source *found)
+{
+    const struct source_entry *source = &found->source;
+    json_t *object = json_object();
+    json_object_set_new(object, "node", json_hex(source->node.bytes, sizeof source->node.bytes));
+    json_object_set_new(object, "node_name", json_text(source->name));
+    json_object_set_new(object, "host", json_host(&source->host));
+    json_object_set_new(object, "port", json_integer(source->port));
+    json_object_set_new(object, "name", json_text(found->file_name));
+    json_object_set_new(object, "have", json_have(found->have_permille));
+    return object;
+}
+
+static void print_events(struct output *output, struct search *search)
+{
+    for (size_t i = 0; i < search_count(search); i++) {
+        struct found_file found = search_at(search, i);
+        json_t *event = event_new("file"), *names = json_array(), *sources = json_array();
+        json_object_set_new(event, "id", json_hex(found.file.id.bytes, sizeof found.file.id.bytes));
+        json_object_set_new(event, "root", json_hex(found.file.root.bytes, sizeof found.file.root.bytes));
+        json_object_set_new(event, "size", json_u64(found.file.size));
+        json_object_set_new(event, "name", json_text(found.file.name));
+        for (size_t k = 0; k < found.name_count; k++)
+            json_array_append_new(names, json_text(found.names[k]));
+        for (size_t k = 0; k < found.source_count; k++)
+            json_array_append_new(sources, source_event(&found.sources[k]));
+        json_object_set_new(event, "names", names);
+        json_object_set_new(event, "sources", sources);
+        output_event(output, event);
+    }
+}
+
+static void print_counts(struct output *output, const struct message_search_done *counts, uint64_t elapsed_ms)
+{
+    json_t *figures = output_figures(output);
+    json_object_set_new(figures, "asked", json_integer(counts->asked));
+    json_object_set_new(figures, "positive", json_integer(counts->positive));
+    json_object_set_new(figures, "negative", json_integer(counts->negative));
+    json_object_set_new(figures, "skipped", json_integer(counts->skipped));
+    json_object_set_new(figures, "silent", json_integer(counts->silent));
+    json_object_set_new(figures, "truncated", json_boolean(counts->truncated));
+    json_object_set_new(figures, "ms", json_u64(elapsed_ms));
+    if (output_is_json(output))
+        return;
+    output_note(output, "asked %u, positive %u, negative %u, silent %u, skipped %u", counts->asked,
+                counts->positive, counts->negative, counts->silent, counts->skipped);
+    if (counts->truncated)
+        output_note(output, "there are more: narrow the search, or raise --limit");
+}
+
+/* Lets the search run over the link; returns what ended the waiting. */
+static enum exchange_result run(struct link *link, struct search *search)
+{
+    enum exchange_result result = EXCHANGE_MESSAGE;
+    while (search_state(search) == SEARCH_RUNNING) {
+        struct message message;
+        if (search_next_send(search, clock_now_ms(), &message))
+            exchange_send(link->exchange, &message);
+        result = exchange_wait(link->exchange, search_next_deadline_ms(search), &message);
+        if (result == EXCHANGE_MESSAGE)
+            search_on_message(search, &message, clock_now_ms());
+        else if (result != EXCHANGE_DEADLINE)
+            return result;
+        search_tick(search, clock_now_ms());
+    }
+    return result;
+}
+
+static void report(struct output *output, const struct link *link, struct search *search,
+                   enum exchange_result result)
+{
+    if (output_is_json(output))
+        print_events(output, search);
+    else
+        print_table(output, search);
+    if (search_state(search) == SEARCH_REFUSED) {
+        struct message_error error = search_error(search);
+        link_report_refusal(link, &error);
+    } else if (search_state(search) != SEARCH_COMPLETE) {
+        link_report(link, result);
+    } else {
+        struct message_search_done counts = search_counts(search);
+        print_counts(output, &counts, clock_now_ms() - link->start_ms);
+        if (search_count(search) > 0)
+            return;
+        /* A positive answer whose files were all unusable proves nothing either. */
+        if (counts.silent + counts.positive > 0) {
+            output_exit(output, EXIT_INCOMPLETE);
+            output_reason(output, "not found, but %u of %u nodes gave no usable answer",
+                          counts.silent + counts.positive, counts.asked);
+        } else {
+            output_exit(output, EXIT_NOT_FOUND);
+        }
+    }
+}
+
+static void search_text(struct output *output, const char *text)
+{
+    struct search_terms terms;
+    struct link link;
+    if (!terms_of(output, text, &terms) ||
+        !link_open(&link, output, SOCKET_BROKER_CLIENT, &settings.broker, settings.timeout_ms))
+        return;
+    uint64_t now_ms = clock_now_ms(), passed_ms = now_ms - link.start_ms;
+    uint64_t left_ms = passed_ms < settings.timeout_ms ? settings.timeout_ms - passed_ms : 1;
+    struct search *search = search_new(&terms, 1, left_ms, now_ms);
+    enum exchange_result result = run(&link, search);
+    report(output, &link, search, result);
+    search_destroy(&search);
+    link_close(&link);
+}
+
+int main(int argc, char **argv)
+{
+    int operand;
+    char *error = NULL;
+    enum options_result result = options_read(&program, argc, argv, &operand, &error);
+    if (result == OPTIONS_SHOWN)
+        return EXIT_DONE;
+    struct output *output = output_new(program.name, settings.is_json);
+    if (result == OPTIONS_WRONG) {
+        output_error(output, "%s", error);
+    } else if (operand == argc) {
+        output_error(output, "nothing to search for (see zsearch --help)");
+    } else {
+        char *text = join(argv + operand, argc - operand);
+        search_text(output, text ? text : "");
+        free(text);
+    }
+    free(error);
+    return output_finish(&output);
+}

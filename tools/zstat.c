@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Prints the broker's figures. */
+#include "tools/cli/link.h"
+#include "tools/cli/options.h"
+
+#include <stdlib.h>
+
+static struct {
+    struct endpoint broker;
+    bool is_json;
+    uint64_t timeout_ms;
+} settings = {.broker = {"127.0.0.1", BROKER_PORT_DEFAULT}, .timeout_ms = 30000};
+
+static const struct cli_option options[] = {
+    OPTION_ROW_BROKER(&settings.broker),
+    OPTION_ROW_TIMEOUT(&settings.timeout_ms, "give up after S seconds without an answer (default 30)"),
+    OPTION_ROW_JSON(&settings.is_json),
+    {NULL, 0, NULL, NULL, NULL, NULL},
+};
+
+static const struct cli_program program = {
+    .name = "zstat",
+    .operands = "",
+    .summary = "Prints the broker's figures since it started.",
+    .options = options,
+    .example = "zstat --json",
+    .exits = "0 printed, 2 error",
+};
+
+static void print_status(struct output *output, const struct message_status_ok *status)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } figures[] = {
+        {"uptime_ms", status->uptime_ms}, {"nodes", status->nodes},
+        {"searches", status->searches},   {"queries", status->queries},
+        {"answers", status->answers},     {"bad_messages", status->bad_messages},
+    };
+    char id[ID_HEX_SIZE];
+    hex_format(status->broker.bytes, sizeof status->broker.bytes, id);
+    json_t *event = event_new("status");
+    json_object_set_new(event, "broker_id", json_string(id));
+    json_object_set_new(event, "agent", json_text(status->agent));
+    output_line(output, "%-12s  %s", "broker_id", id);
+    output_line(output, "%-12s  %.*s", "agent", (int)status->agent.size, status->agent.bytes);
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+        json_object_set_new(event, figures[i].name, json_u64(figures[i].value));
+        output_line(output, "%-12s  %llu", figures[i].name, (unsigned long long)figures[i].value);
+    }
+    output_event(output, event);
+}
+
+int main(int argc, char **argv)
+{
+    int operand;
+    char *error = NULL;
+    enum options_result result = options_read(&program, argc, argv, &operand, &error);
+    if (result == OPTIONS_SHOWN)
+        return EXIT_DONE;
+    struct output *output = output_new(program.name, settings.is_json);
+    struct link link = {.exchange = NULL};
+    struct message request = {.kind = KIND_STATUS, .rid = 1}, reply;
+    if (result == OPTIONS_WRONG)
+        output_error(output, "%s", error);
+    else if (operand < argc)
+        output_error(output, "unexpected argument '%s' (see zstat --help)", argv[operand]);
+    else if (link_open(&link, output, SOCKET_BROKER_CLIENT, &settings.broker, settings.timeout_ms) &&
+             link_ask(&link, &request, KIND_STATUS_OK, &reply))
+        print_status(output, &reply.status_ok);
+    link_close(&link);
+    free(error);
+    return output_finish(&output);
+}
