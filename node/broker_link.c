@@ -62,7 +62,7 @@ static struct broker_effect *add_effect(struct broker_effects *effects, enum bro
     return effect;
 }
 
-static void send(struct broker_effects *effects, const struct message *message)
+static void send_message(struct broker_effects *effects, const struct message *message)
 {
     struct broker_effect *effect = add_effect(effects, BROKER_SEND);
     effect->header_offset = effects->bytes.size;
@@ -160,7 +160,7 @@ static void send_join(struct broker_link *self, uint64_t now_ms, struct broker_e
                  .presence = current_presence(self)},
     };
     holdings_totals(self->holdings, &join.join.files, &join.join.bytes);
-    send(effects, &join);
+    send_message(effects, &join);
     remember_told(self, now_ms);
     self->update_rid = 0;
     self->join_at_ms = now_ms + BROKER_JOIN_TIMEOUT_MS;
@@ -175,7 +175,7 @@ static void send_update(struct broker_link *self, uint64_t now_ms, struct broker
         .update = {.generation = holdings_generation(self->holdings), .presence = current_presence(self)},
     };
     holdings_totals(self->holdings, &update.update.files, &update.update.bytes);
-    send(effects, &update);
+    send_message(effects, &update);
     remember_told(self, now_ms);
     self->update_not_before_ms = now_ms + BROKER_UPDATE_INTERVAL_MS;
 }
@@ -206,7 +206,7 @@ void broker_link_tick(struct broker_link *self, uint64_t random, uint64_t now_ms
         send_update(self, now_ms, effects);
     } else if (self->state == JOINED && now_ms >= ping_at_ms(self)) {
         struct message ping = {.kind = KIND_PING, .rid = new_rid(self)};
-        send(effects, &ping);
+        send_message(effects, &ping);
         self->sent_at_ms = now_ms;
     }
 }
@@ -297,7 +297,7 @@ static void send_error(struct broker_link *self, uint64_t rid, enum error_code c
                        struct broker_effects *effects)
 {
     struct message error = message_error(rid, code, text, 0);
-    send(effects, &error);
+    send_message(effects, &error);
     self->dropped_count++;
 }
 
@@ -320,7 +320,7 @@ static void on_query(struct broker_link *self, const struct message *m, struct b
     while (count < found && file_entry_size(&self->answer[count]) <= room)
         room -= file_entry_size(&self->answer[count++]);
     answer.answer.files = (struct file_list){self->answer, count};
-    send(effects, &answer);
+    send_message(effects, &answer);
 }
 
 /* Whether the message was the link's. */
@@ -330,7 +330,7 @@ static bool on_message(struct broker_link *self, const struct message *m, uint64
     switch (m->kind) {
     case KIND_PING: {
         struct message pong = {.kind = KIND_PONG, .rid = m->rid};
-        send(effects, &pong);
+        send_message(effects, &pong);
         return true;
     }
     case KIND_PONG:
@@ -379,7 +379,7 @@ void broker_link_on_stop(struct broker_link *self, struct broker_effects *effect
     if (self->state == WAITING)
         return;
     struct message bye = {.kind = KIND_BYE, .bye = {.reason = text_of("stopping")}};
-    send(effects, &bye);
+    send_message(effects, &bye);
     self->state = WAITING;
     self->is_reported_joined = false;
 }

@@ -327,7 +327,7 @@ static void on_request(struct peer_server *self, const struct request *r)
         refuse(self, r, ERROR_DENIED, "pushes are off", 0);
         break;
     default:
-        self->figures.dropped_messages++; /* a reply or an event that nobody asked for */
+        self->figures.dropped_messages++; /* HAVE: an event of a push, and pushes are off */
     }
 }
 
@@ -363,6 +363,10 @@ static void on_envelope(struct peer_server *self, struct envelope *envelope, uin
     if (envelope->is_never_answered) {
         if (session)
             touch_session(self, session, connection, now_ms);
+        return;
+    }
+    if (kind_gate(envelope->kind, RECEIVER_SERVER) == GATE_REPLY) {
+        self->figures.dropped_messages++; /* nothing is ever asked of a requester */
         return;
     }
     if (!session && envelope->kind != KIND_HELLO) {
