@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What could go wrong: one requester takes the disk and all buffers from the others, small reads overtake a
+ * large one for ever, a lost requester leaves bytes counted for good, a cancelled read is sent after all.
+ */
+#include "node/upload_queue.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#define MIB (1u << 20)
+
+static struct upload read_of(uint32_t route, uint64_t rid, uint32_t bytes)
+{
+    return (struct upload){.route = route, .rid = rid, .kind = UPLOAD_READ, .reply_bytes = bytes};
+}
+
+static enum upload_put_result put(struct upload_queue *queue, uint32_t route, uint64_t rid, uint32_t bytes)
+{
+    struct upload upload = read_of(route, rid, bytes);
+    return upload_queue_put(queue, &upload);
+}
+
+static void put_many(struct upload_queue *queue, uint32_t route, uint32_t bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        cr_assert(eq(int, put(queue, route, i, bytes), UPLOAD_QUEUED), "read %zu", i);
+}
+
+Test(upload_queue, reads_of_one_requester_start_in_the_order_they_came)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, 64 << 10, 3);
+    for (uint64_t rid = 0; rid < 3; rid++)
+        cr_assert(eq(u64, upload_queue_next(queue)->rid, rid));
+    cr_assert(upload_queue_next(queue) == NULL);
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_requester_with_small_reads_gets_as_many_bytes_as_one_with_large_reads)
+{
+    struct upload_queue *queue = upload_queue_new();
+    uint64_t bytes[3] = {0};
+    put_many(queue, 1, MIB, 16);
+    put_many(queue, 2, 64 << 10, 256);
+    for (size_t i = 0; i < 100; i++) {
+        const struct upload *u = upload_queue_next(queue);
+        cr_assert(u != NULL);
+        bytes[u->route] += u->reply_bytes;
+        upload_queue_finish(queue, u->ticket); /* as fast as disk gives */
+    }
+    cr_assert(bytes[1] > 0);
+    uint64_t difference = bytes[1] > bytes[2] ? bytes[1] - bytes[2] : bytes[2] - bytes[1];
+    cr_assert(le(u64, difference, 2 * MIB));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_requester_holds_four_mebibytes_and_not_one_buffer_more)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, MIB, 5);
+    uint64_t first = 0;
+    for (size_t i = 0; i < 4; i++) {
+        const struct upload *u = upload_queue_next(queue);
+        cr_assert(u != NULL);
+        first = first ? first : u->ticket;
+    }
+    cr_assert(upload_queue_next(queue) == NULL);
+    put_many(queue, 2, MIB, 1);
+    cr_assert(eq(u32, upload_queue_next(queue)->route, 2)); /* others are not held up */
+    upload_queue_finish(queue, first);
+    cr_assert(eq(u32, upload_queue_next(queue)->route, 1));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, all_requesters_together_hold_32_mebibytes)
+{
+    struct upload_queue *queue = upload_queue_new();
+    for (uint32_t route = 1; route <= 9; route++)
+        put_many(queue, route, MIB, 4);
+    uint64_t last = 0;
+    for (size_t i = 0; i < 32; i++) {
+        const struct upload *u = upload_queue_next(queue);
+        cr_assert(u != NULL, "upload %zu", i);
+        last = u->ticket;
+    }
+    cr_assert(upload_queue_next(queue) == NULL);
+    cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), UPLOAD_IN_HAND_BYTES_MAX));
+    upload_queue_finish(queue, last);
+    cr_assert(upload_queue_next(queue) != NULL);
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_large_read_keeps_its_turn_when_only_small_buffers_are_free)
+{
+    struct upload_queue *queue = upload_queue_new();
+    for (uint32_t route = 1; route <= 8; route++)
+        put_many(queue, route, 64 << 10, 64);
+    uint64_t tickets[512];
+    for (size_t i = 0; i < 512; i++)
+        tickets[i] = upload_queue_next(queue)->ticket;
+    cr_assert(upload_queue_next(queue) == NULL);
+    put_many(queue, 9, MIB, 1);
+    upload_queue_finish(queue, tickets[0]);
+    put_many(queue, 10, 64 << 10, 4);
+    cr_assert(upload_queue_next(queue) == NULL);
+    for (size_t i = 1; i < 16; i++)
+        upload_queue_finish(queue, tickets[i]);
+    cr_assert(eq(u32, upload_queue_next(queue)->route, 9));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, the_window_is_full_at_its_last_byte_and_not_before)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, MIB, 15);
+    cr_assert(eq(int, put(queue, 1, 90, MIB - 1), UPLOAD_QUEUED));
+    cr_assert(eq(int, put(queue, 1, 91, 2), UPLOAD_OVER_WINDOW));
+    cr_assert(eq(int, put(queue, 1, 92, 1), UPLOAD_QUEUED));
+    cr_assert(eq(int, put(queue, 2, 1, MIB), UPLOAD_QUEUED));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, an_answered_read_no_longer_counts_against_the_window_though_its_buffer_does)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, MIB, 16);
+    uint64_t ticket = upload_queue_next(queue)->ticket;
+    cr_assert(eq(int, put(queue, 1, 90, MIB), UPLOAD_OVER_WINDOW));
+    upload_queue_answer(queue, ticket);
+    cr_assert(eq(int, put(queue, 1, 91, MIB), UPLOAD_QUEUED));
+    cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), MIB));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_requester_waits_for_at_most_4096_replies)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, 1, UPLOAD_REQUESTER_COUNT_MAX);
+    cr_assert(eq(int, put(queue, 1, 0, 1), UPLOAD_TOO_MANY));
+    cr_assert(eq(int, put(queue, 2, 0, 1), UPLOAD_QUEUED));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_requester_waits_for_at_most_16_lists)
+{
+    struct upload_queue *queue = upload_queue_new();
+    struct upload list = {.route = 1, .kind = UPLOAD_LIST, .reply_bytes = MIB, .prefix = text_of("a/")};
+    for (size_t i = 0; i < UPLOAD_REQUESTER_LISTS_MAX; i++)
+        cr_assert(eq(int, upload_queue_put(queue, &list), UPLOAD_QUEUED));
+    cr_assert(eq(int, upload_queue_put(queue, &list), UPLOAD_TOO_MANY));
+    cr_assert(text_equal(upload_queue_next(queue)->prefix, text_of("a/")));
+    cr_assert(eq(int, upload_queue_put(queue, &list), UPLOAD_QUEUED));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_full_queue_still_takes_the_reserve_of_each_requester)
+{
+    struct upload_queue *queue = upload_queue_new();
+    for (uint32_t route = 1; route <= UPLOAD_COUNT_MAX / UPLOAD_REQUESTER_COUNT_MAX; route++)
+        put_many(queue, route, 1, UPLOAD_REQUESTER_COUNT_MAX);
+    put_many(queue, 1000, 1, UPLOAD_REQUESTER_RESERVE);
+    cr_assert(eq(int, put(queue, 1000, 0, 1), UPLOAD_BUSY));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_cancelled_read_never_starts_and_gives_its_window_back)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, MIB, 16);
+    for (uint64_t rid = 0; rid < 16; rid++)
+        upload_queue_cancel(queue, 1, rid);
+    cr_assert(upload_queue_next(queue) == NULL);
+    cr_assert(upload_queue_is_empty(queue));
+    cr_assert(not(upload_queue_has(queue, 1)));
+    put_many(queue, 1, MIB, 16);
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_read_cancelled_in_hand_is_not_wanted_but_keeps_its_buffer)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, MIB, 2);
+    uint64_t ticket = upload_queue_next(queue)->ticket;
+    cr_assert(upload_queue_is_wanted(queue, ticket));
+    upload_queue_cancel(queue, 1, 0);
+    cr_assert(not(upload_queue_is_wanted(queue, ticket)));
+    cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), MIB));
+    upload_queue_finish(queue, ticket);
+    cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), 0));
+    cr_assert(eq(u64, upload_queue_next(queue)->rid, 1));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, cancel_leaves_the_same_rid_of_another_requester_alone)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, MIB, 1);
+    put_many(queue, 2, MIB, 1);
+    upload_queue_cancel(queue, 1, 0);
+    cr_assert(eq(u32, upload_queue_next(queue)->route, 2));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_dropped_requester_leaves_nothing_behind_once_its_buffers_are_free)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, MIB, 8);
+    uint64_t ticket = upload_queue_next(queue)->ticket;
+    upload_queue_drop(queue, 1);
+    cr_assert(not(upload_queue_is_wanted(queue, ticket)));
+    cr_assert(not(upload_queue_has(queue, 1)));
+    cr_assert(upload_queue_next(queue) == NULL);
+    cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), MIB));
+
+    put_many(queue, 1, MIB, 16); /* it came back with a full window */
+    upload_queue_finish(queue, ticket);
+    upload_queue_finish(queue, ticket); /* an unknown ticket by now */
+    for (size_t i = 0; i < 4; i++)
+        cr_assert(upload_queue_next(queue) != NULL);
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, buffers_come_in_three_sizes)
+{
+    static const uint32_t rows[][2] = {{1, 65536},       {65536, 65536},    {65537, 262144},
+                                       {262144, 262144}, {262145, 1048576}, {1048576, 1048576}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cr_expect(eq(u32, upload_buffer_bytes(rows[i][0]), rows[i][1]), "row %zu", i);
+}
