@@ -251,7 +251,7 @@ void broker_on_message(struct broker *self, const struct broker_peer *peer, cons
 void broker_on_connection_lost(struct broker *self, int connection, uint64_t now_ms, struct effects *effects)
 {
     begin(self, now_ms, effects);
-    membership_probe(self->membership, connection, effects);
+    membership_on_connection_lost(self->membership, connection, now_ms, effects);
     searches_pump(self->searches, now_ms, effects);
 }
 

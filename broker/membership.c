@@ -15,6 +15,13 @@ struct challenge {
     struct challenge *prev, *next; /* in the order of their deadlines */
 };
 
+/* A lost connection whose routes are probed a second time. */
+struct probe {
+    int connection;
+    uint64_t at_ms;
+    struct probe *prev, *next; /* in the order of time */
+};
+
 struct membership {
     struct membership_config config;
     struct registry *registry;
@@ -22,6 +29,8 @@ struct membership {
     struct ports *ports;
     struct challenge *challenges;
     size_t challenge_count;
+    struct probe *probes;
+    size_t probe_count;
     uint64_t next_rid;
 };
 
@@ -46,6 +55,13 @@ static void drop_challenge(struct membership *self, struct challenge *challenge)
     free(challenge);
 }
 
+static void drop_probe(struct membership *self, struct probe *probe)
+{
+    DL_DELETE(self->probes, probe);
+    self->probe_count--;
+    free(probe);
+}
+
 void membership_destroy(struct membership **self_p)
 {
     assert(self_p);
@@ -54,6 +70,8 @@ void membership_destroy(struct membership **self_p)
         return;
     while (self->challenges)
         drop_challenge(self, self->challenges);
+    while (self->probes)
+        drop_probe(self, self->probes);
     ports_destroy(&self->ports);
     free(self);
     *self_p = NULL;
@@ -141,21 +159,6 @@ static void remove_node(struct membership *self, struct node *node, enum departu
     struct challenge *challenge = challenge_of_id(self, &id);
     if (challenge)
         accept_newcomer(self, challenge, now_ms, effects);
-}
-
-void membership_begin(struct membership *self, uint64_t now_ms, struct effects *effects)
-{
-    while (self->challenges && now_ms >= self->challenges->deadline_ms) {
-        struct node *old = registry_by_id(self->registry, &self->challenges->newcomer->id);
-        assert(old);
-        remove_node(self, old, DEPARTURE_LOST, now_ms, effects, "did not answer, its id was taken over");
-    }
-    for (;;) {
-        struct node *node = registry_oldest(self->registry);
-        if (!node || now_ms < node->last_seen_ms + self->config.lease_ms)
-            return;
-        remove_node(self, node, DEPARTURE_LOST, now_ms, effects, "was silent for its lease");
-    }
 }
 
 static void assign_port(struct membership *self, const struct broker_peer *peer, uint64_t rid,
@@ -309,23 +312,63 @@ void membership_on_left(struct membership *self, uint32_t route, enum departure 
     searches_on_asker_gone(self->searches, route);
 }
 
-void membership_probe(struct membership *self, int connection, struct effects *effects)
+/* Returns how many routes there are. */
+static size_t probe(struct membership *self, int connection, struct effects *effects)
 {
     if (connection < 0)
-        return;
+        return 0;
+    size_t count = 0;
     struct node *node;
-    for (node = registry_on_connection(self->registry, connection); node; node = node->connection_next)
+    for (node = registry_on_connection(self->registry, connection); node; node = node->connection_next) {
         send_ping(node->route, self->next_rid++, effects);
+        count++;
+    }
     struct challenge *challenge;
     DL_FOREACH(self->challenges, challenge)
     {
-        if (challenge->newcomer->connection == connection)
-            send_ping(challenge->newcomer->route, self->next_rid++, effects);
+        if (challenge->newcomer->connection != connection)
+            continue;
+        send_ping(challenge->newcomer->route, self->next_rid++, effects);
+        count++;
     }
     uint32_t routes[SEARCHES_MAX];
-    size_t count = searches_askers_on_connection(self->searches, connection, routes, SEARCHES_MAX);
-    for (size_t i = 0; i < count; i++)
+    size_t asker_count = searches_askers_on_connection(self->searches, connection, routes, SEARCHES_MAX);
+    for (size_t i = 0; i < asker_count; i++)
         send_ping(routes[i], self->next_rid++, effects);
+    return count + asker_count;
+}
+
+void membership_begin(struct membership *self, uint64_t now_ms, struct effects *effects)
+{
+    while (self->probes && now_ms >= self->probes->at_ms) {
+        int connection = self->probes->connection;
+        drop_probe(self, self->probes);
+        probe(self, connection, effects);
+    }
+    while (self->challenges && now_ms >= self->challenges->deadline_ms) {
+        struct node *old = registry_by_id(self->registry, &self->challenges->newcomer->id);
+        assert(old);
+        remove_node(self, old, DEPARTURE_LOST, now_ms, effects, "did not answer, its id was taken over");
+    }
+    for (;;) {
+        struct node *node = registry_oldest(self->registry);
+        if (!node || now_ms < node->last_seen_ms + self->config.lease_ms)
+            return;
+        remove_node(self, node, DEPARTURE_LOST, now_ms, effects, "was silent for its lease");
+    }
+}
+
+void membership_on_connection_lost(struct membership *self, int connection, uint64_t now_ms,
+                                   struct effects *effects)
+{
+    if (probe(self, connection, effects) == 0 || self->probe_count >= PROBES_MAX)
+        return;
+    struct probe *again = calloc(1, sizeof *again);
+    assert(again);
+    again->connection = connection;
+    again->at_ms = now_ms + PROBE_AGAIN_MS;
+    DL_APPEND(self->probes, again);
+    self->probe_count++;
 }
 
 uint64_t membership_next_deadline_ms(const struct membership *self)
@@ -336,5 +379,7 @@ uint64_t membership_next_deadline_ms(const struct membership *self)
         next_ms = node->last_seen_ms + self->config.lease_ms;
     if (self->challenges && self->challenges->deadline_ms < next_ms)
         next_ms = self->challenges->deadline_ms;
+    if (self->probes && self->probes->at_ms < next_ms)
+        next_ms = self->probes->at_ms;
     return next_ms;
 }

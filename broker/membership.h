@@ -17,6 +17,12 @@
 /* Newcomers that wait for that. Strangers make them; each may carry a filter of up to 128 KiB, usually 16. */
 #define CHALLENGES_MAX 1024
 
+/* The news of a lost connection can overtake the end of its route in libzmq, by less than a millisecond. */
+#define PROBE_AGAIN_MS 200
+
+/* Second probes under way; strangers connect and leave. Without one the lease ends what is left. 512 KiB. */
+#define PROBES_MAX 16384
+
 /* When a full broker is worth another try: a tenth of the default lease. */
 #define MEMBERSHIP_RETRY_MS 3000
 
@@ -46,8 +52,12 @@ void membership_on_pong(struct membership *self, uint32_t route, uint64_t rid, s
 void membership_on_left(struct membership *self, uint32_t route, enum departure departure, uint64_t now_ms,
                         struct effects *effects);
 
-/* Sends a PING to each route last seen on that fd number; one that is gone cannot be sent to. */
-void membership_probe(struct membership *self, int connection, struct effects *effects);
+/*
+ * Sends a PING to each route last seen on that fd number, now and once more PROBE_AGAIN_MS later; one that is
+ * gone cannot be sent to.
+ */
+void membership_on_connection_lost(struct membership *self, int connection, uint64_t now_ms,
+                                   struct effects *effects);
 
 uint64_t membership_next_deadline_ms(const struct membership *self);
 

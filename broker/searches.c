@@ -251,12 +251,14 @@ static bool uses_filters(const struct searches *self, const struct message_searc
 static void choose_nodes(const struct searches *self, struct search *search,
                          const struct message_search *asked)
 {
-    bool filtered = uses_filters(self, asked);
+    struct presence_query *query = NULL;
+    if (uses_filters(self, asked))
+        query = presence_query_new(asked->mode, asked->text);
     for (size_t i = 0; i < registry_count(self->registry); i++) {
         const struct node *node = registry_at(self->registry, i);
         if (node->route == search->asker.route)
             continue;
-        if (filtered && !presence_may_match(&node->presence, asked->mode, asked->text)) {
+        if (query && !presence_query_may_match(query, &node->presence)) {
             search->skipped++;
             continue;
         }
@@ -264,6 +266,7 @@ static void choose_nodes(const struct searches *self, struct search *search,
         search->asked++;
     }
     search->waiting_count = search->asked;
+    presence_query_destroy(&query);
 }
 
 static uint32_t query_limit(uint32_t limit, uint32_t asked)
