@@ -16,6 +16,7 @@ from support.actor import Actor, Unexpected, wait_until
 
 WINDOW_BYTES = 16 << 20
 READ_BYTES_MAX = 1 << 20
+HEADER_BYTES_MAX = 64 << 10
 
 
 class FakeNode(Actor):
@@ -96,7 +97,10 @@ class FakeNode(Actor):
         hits = [shared.file() for shared in self.files.values()
                 if matching.matches(query.mode, query.text, shared.name, shared.file_id, len(shared.data),
                                     query.min_size, query.max_size)]
-        self.answer(query, len(hits), hits[:query.limit])
+        total, hits = len(hits), hits[:query.limit]
+        while len(zsp.encode(zsp.ANSWER, query.rid, total, hits)) > HEADER_BYTES_MAX:
+            hits.pop()
+        self.answer(query, total, hits)
 
     def answer(self, query, total, files):
         self.send_broker(zsp.ANSWER, query.rid, total, files)

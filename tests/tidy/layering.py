@@ -10,10 +10,10 @@ import sources
 RULES = (
     (r"messages/shell/", ("messages/",)),
     (r"messages/", ("messages/(?!shell/)",)),
-    (r"broker/shell/z\w+\.c$", ("messages/", "broker/", "tools/cli/")),
+    (r"broker/shell/(main|z\w+)\.c$", ("messages/", "broker/", "tools/cli/")),
     (r"broker/shell/", ("messages/", "broker/")),
     (r"broker/", ("messages/(?!shell/)", "broker/(?!shell/)")),
-    (r"node/shell/z\w+\.c$", ("messages/", "node/", "tools/cli/")),
+    (r"node/shell/(main|z\w+)\.c$", ("messages/", "node/", "tools/cli/")),
     (r"node/shell/", ("messages/", "node/")),
     (r"node/", ("messages/(?!shell/)", "node/(?!shell/)")),
     (r"tools/cli/", ("messages/(?!shell/)", "tools/cli/")),
