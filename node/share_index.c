@@ -376,7 +376,7 @@ bool share_index_restamp(struct share_index *self, uint64_t handle, const struct
     return true;
 }
 
-bool share_index_changed(struct share_index *self, uint64_t handle)
+bool share_index_changed(struct share_index *self, uint64_t handle, uint64_t *ret_handle)
 {
     struct entry *entry = share_index_entry(self, handle);
     if (!entry || entry->file.state != SHARE_READY)
@@ -388,6 +388,7 @@ bool share_index_changed(struct share_index *self, uint64_t handle)
             (self->count - position - 1) * sizeof(struct entry *));
     self->by_handle[self->count - 1] = entry;
     entry->file.handle = ++self->last_handle;
+    *ret_handle = entry->file.handle;
     count_change(self, was_settled, true);
     return true;
 }

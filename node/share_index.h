@@ -87,7 +87,10 @@ bool share_index_unreadable(struct share_index *self, uint64_t handle);
 bool share_index_restamp(struct share_index *self, uint64_t handle, const struct file_stamp *stamp);
 
 /* The file on disk is no longer what was hashed: unhashed, with a new handle. True when the index changed. */
-bool share_index_changed(struct share_index *self, uint64_t handle);
+bool share_index_changed(struct share_index *self, uint64_t handle, uint64_t *ret_handle);
+
+/* Files without an id. */
+size_t share_index_unhashed_count(const struct share_index *self);
 
 const struct shared_file *share_index_by_handle(const struct share_index *self, uint64_t handle);
 

@@ -179,6 +179,11 @@ void share_index_totals(const struct share_index *self, uint64_t *ret_files, uin
     *ret_bytes = self->ready_bytes;
 }
 
+size_t share_index_unhashed_count(const struct share_index *self)
+{
+    return self->unhashed_count;
+}
+
 bool share_index_is_settled(const struct share_index *self)
 {
     return self->is_complete && self->unhashed_count == 0;

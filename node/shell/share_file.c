@@ -71,3 +71,15 @@ int share_open_folder(int folder_fd, const char *path)
 {
     return open_beneath(folder_fd, *path ? path : ".", O_RDONLY | O_DIRECTORY);
 }
+
+int share_stat(int folder_fd, const char *path, struct stat *ret_status)
+{
+    int fd = open_beneath(folder_fd, path, O_PATH);
+    if (fd < 0)
+        return -1;
+    int result = fstat(fd, ret_status);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return result;
+}

@@ -18,6 +18,9 @@ int share_open(int folder_fd, const char *path, struct file_stamp *ret_stamp);
 /* A folder below the share, to read its names; "" is the share itself. -1 with errno. */
 int share_open_folder(int folder_fd, const char *path);
 
+/* What is at a path below the share, without opening it: -1 with errno. */
+int share_stat(int folder_fd, const char *path, struct stat *ret_status);
+
 struct file_stamp stamp_of(const struct stat *status);
 
 /* What an open file is now. 0, or an errno. */

@@ -220,6 +220,11 @@ void workers_collect(struct workers *self)
     }
 }
 
+unsigned workers_count(const struct workers *self)
+{
+    return self->thread_count;
+}
+
 bool workers_is_stopping(const struct workers *self)
 {
     return atomic_load(&self->is_stopping);

@@ -40,6 +40,8 @@ int workers_fd(const struct workers *self);
 /* Calls done() for each finished job; on the owner's thread. */
 void workers_collect(struct workers *self);
 
+unsigned workers_count(const struct workers *self);
+
 /* True once workers_destroy() began: a long job returns early. Safe from any thread. */
 bool workers_is_stopping(const struct workers *self);
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_SHARES_H
+#define NODE_SHELL_SHARES_H
+
+/*
+ * The share folders of a node on disk: scans them again and again, looks up what the cache knows, hashes the
+ * rest, and keeps the share index true. Lives on the loop's thread and does nothing slow there; the jobs run
+ * on the workers, few at a time and behind every read that is served. Small files come first, but a large one
+ * always keeps one span going, so neither waits for the other.
+ *
+ * Order of the end: workers_destroy(), which brings back every job, then shares_destroy().
+ */
+
+#include "node/share_index.h"
+#include "node/shell/workers.h"
+
+/* Until files are watched, this is how soon a new one is seen. */
+#define SHARES_SCAN_INTERVAL_MS 5000
+
+/* A scan that takes long is made seldom: at most one part in this many of the time. */
+#define SHARES_SCAN_SHARE 20
+
+/* `--share` is repeated by hand. */
+#define SHARES_FOLDERS_MAX 64
+
+struct shares;
+
+/* cache_path NULL: hashes are not kept for the next start. */
+struct shares *shares_new(struct workers *workers, const char *cache_path);
+void shares_destroy(struct shares **self_p);
+
+/*
+ * Before the first tick. `is_flat`: only files directly in the folder, none below. False with errno; ENOSPC
+ * above SHARES_FOLDERS_MAX. A folder that is there twice is kept once.
+ */
+bool shares_add_folder(struct shares *self, const char *path, bool is_flat);
+
+/* Starts what is due and returns the next deadline; made for loop_add_ticker(). */
+uint64_t shares_tick(void *shares, uint64_t now_ms);
+
+/* Scans as soon as possible: something was put into a share. */
+void shares_rescan(struct shares *self);
+
+/* Valid as long as the shares. It changes while workers_collect() runs: share_index_generation() tells. */
+const struct share_index *shares_index(const struct shares *self);
+
+/*
+ * What a reader needs on a worker: share_open(folder_fd, path) may be called from any thread; the number
+ * stays valid as long as the shares. The stamp that it returns must equal the file's.
+ */
+int shares_folder_fd(const struct shares *self, uint32_t share);
+
+/* The same here and now, with all checks. -1 with errno; ESTALE when the file has changed, which is taken
+ * care of. */
+int shares_open(struct shares *self, uint64_t handle);
+
+/*
+ * A reader saw that the file is not what was hashed: it is hashed anew at once. `stamp` is what it is now,
+ * NULL when that is not known (it could not be opened, or was too short).
+ */
+void shares_file_changed(struct shares *self, uint64_t handle, const struct file_stamp *stamp);
+
+/*
+ * Copies hashes [first, first + count), inside the layer, of a ready file that has one. False when they are
+ * lost or the file is gone: it is hashed anew, and the asker may try again later.
+ */
+bool shares_layer(struct shares *self, uint64_t handle, uint32_t first, uint32_t count,
+                  struct hash *ret_hashes);
+
+struct shares_figures {
+    uint64_t hashed_files, hashed_bytes; /* in this process */
+    uint64_t cached_files;               /* known from an earlier one */
+    size_t waiting_files;                /* without an id yet */
+    uint64_t scan_count;                 /* scans that ended */
+    bool is_busy;                        /* something is being scanned, looked up, hashed or written */
+};
+struct shares_figures shares_figures(const struct shares *self);
+
+/* A line for the person who runs the node (what is not shared and why, trouble with the cache); NULL when
+ * there is none. */
+char *shares_take_message(struct shares *self);
+
+#endif
