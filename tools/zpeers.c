@@ -67,8 +67,11 @@ static void add_row(struct table *table, const struct peer_entry *peer)
     table_cell_string(table, bytes);
 }
 
-/* All pages into the table or, with --json, to stdout. Each page is progress. */
-static void read_pages(struct output *output, struct link *link, struct table *table)
+/*
+ * All pages into the table or, with --json, to stdout. Each page is progress. Returns the number of peers
+ * read; 0 after an error too.
+ */
+static size_t read_pages(struct output *output, struct link *link, struct table *table)
 {
     struct message request = {.kind = KIND_PEERS}, reply;
     size_t count = 0;
@@ -77,7 +80,7 @@ static void read_pages(struct output *output, struct link *link, struct table *t
         request.peers.limit = PEERS_PAGE;
         link->start_ms = clock_now_ms();
         if (!link_ask(link, &request, KIND_PEERS_OK, &reply))
-            return;
+            return count;
         for (size_t i = 0; i < reply.peers_ok.count; i++) {
             if (output_is_json(output))
                 print_event(output, &reply.peers_ok.entries[i]);
@@ -88,9 +91,10 @@ static void read_pages(struct output *output, struct link *link, struct table *t
         request.peers.cursor = reply.peers_ok.next_cursor;
         if (request.peers.cursor && (reply.peers_ok.count + reply.dropped_count == 0 || count > PEERS_MAX)) {
             output_error(output, "the broker pages without end: what it listed may not be all");
-            return;
+            return count;
         }
     } while (request.peers.cursor && !output_is_broken(output));
+    return count;
 }
 
 int main(int argc, char **argv)
@@ -109,8 +113,8 @@ int main(int argc, char **argv)
     } else if (link_open(&link, output, SOCKET_BROKER_CLIENT, &settings.broker, settings.timeout_ms)) {
         struct table *table =
             table_new((const char *const[]){"IP", ">PORT", "NAME", ">FILES", ">BYTES", NULL});
-        read_pages(output, &link, table);
-        table_print(table, output);
+        if (read_pages(output, &link, table) > 0)
+            table_print(table, output);
         table_destroy(&table);
     }
     link_close(&link);

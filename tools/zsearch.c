@@ -189,6 +189,8 @@ static void report(struct output *output, const struct link *link, struct search
     if (search_state(search) == SEARCH_REFUSED) {
         struct message_error error = search_error(search);
         link_report_refusal(link, &error);
+    } else if (search_state(search) == SEARCH_CUT_OFF) {
+        output_error(output, "the broker did not end the search in time: there may be more");
     } else if (search_state(search) != SEARCH_COMPLETE) {
         link_report(link, result);
     } else {
@@ -197,10 +199,10 @@ static void report(struct output *output, const struct link *link, struct search
         if (search_count(search) > 0)
             return;
         /* A positive answer whose files were all unusable proves nothing either. */
-        if (counts.silent + counts.positive > 0) {
+        if (counts.silent > 0 || counts.positive > 0) {
             output_exit(output, EXIT_INCOMPLETE);
-            output_reason(output, "not found, but %u of %u nodes gave no usable answer",
-                          counts.silent + counts.positive, counts.asked);
+            output_reason(output, "not found, but nodes without a usable answer: %llu",
+                          (unsigned long long)counts.silent + counts.positive);
         } else {
             output_exit(output, EXIT_NOT_FOUND);
         }
