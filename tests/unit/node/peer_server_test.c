@@ -9,7 +9,6 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
-#include <limits.h>
 #include <stdio.h>
 
 #define MIB (1u << 20)
@@ -413,9 +412,11 @@ Test(peer_server, a_page_fits_in_a_header_whatever_the_names_are)
     };
     char *names[COUNT];
     for (size_t i = 0; i < COUNT; i++) {
-        names[i] = malloc(NAME_MAX * 4 + 2);
-        memset(names[i], 'x', 1020);
-        snprintf(names[i] + 1015, 8, "%06zu", i);
+        char number[24];
+        snprintf(number, sizeof number, "%06zu", i);
+        names[i] = malloc(1025);
+        memset(names[i], 'x', 1018);
+        memcpy(names[i] + 1018, number, 7);
     }
     scan(&w, (const char *const *)names, COUNT, 5, true);
     hash_all(&w);
