@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#define uthash_fatal(text) assert(!text) /* never exit() out of a core */
 #include <uthash.h>
 
 struct file {

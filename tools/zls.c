@@ -2,9 +2,9 @@
 /* Lists the files of one node. */
 #include "messages/shell/loop.h"
 #include "node/listing.h"
-#include "tools/cli/link.h"
 #include "tools/cli/options.h"
 #include "tools/cli/value.h"
+#include "tools/link.h"
 
 #include <stdlib.h>
 

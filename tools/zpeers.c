@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Lists the nodes that are joined to the broker. */
 #include "messages/shell/loop.h"
-#include "tools/cli/link.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/cli/value.h"
+#include "tools/link.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,10 +2,10 @@
 /* Asks every node for files, by way of the broker, and proves the answer. */
 #include "messages/shell/loop.h"
 #include "node/search.h"
-#include "tools/cli/link.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/cli/value.h"
+#include "tools/link.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Prints the broker's figures. */
-#include "tools/cli/link.h"
 #include "tools/cli/options.h"
+#include "tools/link.h"
 
 #include <stdlib.h>
 

@@ -13,7 +13,8 @@
 Test(endpoint, forms_that_people_type_are_accepted)
 {
     static const struct {
-        const char *text, *shown;
+        const char *text;
+        char *shown;
     } rows[] = {
         {"tcp://10.0.0.1:7000", "tcp://10.0.0.1:7000"},
         {"TCP://10.0.0.1:7000", "tcp://10.0.0.1:7000"},
@@ -34,7 +35,7 @@ Test(endpoint, forms_that_people_type_are_accepted)
         cr_expect(endpoint_parse(rows[i].text, BROKER_PORT_DEFAULT, &endpoint), "row %zu (%s)", i,
                   rows[i].text);
         endpoint_show(&endpoint, shown);
-        cr_expect(eq(str, shown, (char *)rows[i].shown), "row %zu (%s)", i, rows[i].text);
+        cr_expect(eq(str, shown, rows[i].shown), "row %zu (%s)", i, rows[i].text);
     }
 }
 
@@ -77,18 +78,19 @@ Test(endpoint, host_fits_its_buffer)
 Test(endpoint, numeric_address_needs_no_resolver_and_mapped_ipv6_is_ipv4)
 {
     static const struct {
-        const char *text, *host;
+        const char *text;
+        char *host;
     } rows[] = {{"10.0.0.1:7", "10.0.0.1"}, {"[::ffff:10.0.0.1]:7", "10.0.0.1"}, {"[::1]:7", "::1"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct endpoint endpoint;
         struct address_list list;
         char host[HOST_TEXT_SIZE];
         cr_assert(endpoint_parse(rows[i].text, 0, &endpoint));
-        cr_assert(eq(ptr, (void *)(uintptr_t)endpoint_resolve(&endpoint, 0, &list), NULL));
+        cr_assert(endpoint_resolve(&endpoint, 0, &list) == NULL);
         cr_expect(eq(sz, list.count, 1));
         cr_expect(eq(u16, list.entries[0].port, 7));
         host_format(&list.entries[0].host, host);
-        cr_expect(eq(str, host, (char *)rows[i].host));
+        cr_expect(eq(str, host, rows[i].host));
         struct address chosen = address_choose(&list, 0);
         cr_expect(host_equal(&chosen.host, &list.entries[0].host));
     }

@@ -26,19 +26,19 @@ static void capture(void)
     dup2(err, STDERR_FILENO);
 }
 
-static const char *read_back(int fd, char *text)
+static char *read_back(int fd, char *text)
 {
     ssize_t size = pread(fd, text, sizeof printed - 1, 0);
     text[size > 0 ? size : 0] = '\0';
     return text;
 }
 
-static const char *out(void)
+static char *out(void)
 {
     return read_back(STDOUT_FILENO, printed);
 }
 
-static const char *err(void)
+static char *err(void)
 {
     return read_back(STDERR_FILENO, complained);
 }
@@ -70,8 +70,8 @@ Test(output, done_comes_once_with_exit_error_and_figures, .init = capture)
     output_error(output, "second");
     output_line(output, "not with JSON");
     cr_expect(eq(int, output_finish(&output), EXIT_ERROR));
-    cr_expect(eq(str, (char *)out(), "{\"event\":\"done\",\"exit\":2,\"error\":\"first 1\",\"asked\":3}\n"));
-    cr_expect(eq(str, (char *)err(), "ztest: first 1\nztest: second\n"));
+    cr_expect(eq(str, out(), "{\"event\":\"done\",\"exit\":2,\"error\":\"first 1\",\"asked\":3}\n"));
+    cr_expect(eq(str, err(), "ztest: first 1\nztest: second\n"));
     cr_expect(eq(ptr, output, NULL));
 }
 
@@ -81,7 +81,7 @@ Test(output, reason_does_not_touch_the_exit_code, .init = capture)
     output_exit(output, EXIT_INCOMPLETE);
     output_reason(output, "why");
     cr_expect(eq(int, output_finish(&output), EXIT_INCOMPLETE));
-    cr_expect(eq(str, (char *)out(), "{\"event\":\"done\",\"exit\":3,\"error\":\"why\"}\n"));
+    cr_expect(eq(str, out(), "{\"event\":\"done\",\"exit\":3,\"error\":\"why\"}\n"));
 }
 
 Test(output, without_json_there_are_lines_and_no_events, .init = capture)
@@ -90,7 +90,7 @@ Test(output, without_json_there_are_lines_and_no_events, .init = capture)
     output_event(output, event_new("file"));
     output_line(output, "a %s", "b");
     cr_expect(eq(int, output_finish(&output), EXIT_DONE));
-    cr_expect(eq(str, (char *)out(), "a b\n"));
+    cr_expect(eq(str, out(), "a b\n"));
 }
 
 Test(output, text_from_outside_is_escaped_everywhere, .init = capture)
@@ -125,10 +125,10 @@ Test(output, values_have_their_documented_shape)
     json_t *values[] = {json_hex(bytes, 2), json_have(1000), json_have(999), json_u64(UINT64_MAX), NULL};
     cr_assert(host_parse(text_of("::ffff:1.2.3.4"), &host));
     values[4] = json_host(&host);
-    static const char *const shown[] = {"\"ab01\"", "1", "0.999", "1.8446744073709552e19", "\"1.2.3.4\""};
+    static char *const shown[] = {"\"ab01\"", "1", "0.999", "1.8446744073709552e19", "\"1.2.3.4\""};
     for (size_t i = 0; i < 5; i++) {
         char *text = json_dumps(values[i], JSON_ENCODE_ANY);
-        cr_expect(eq(str, text, (char *)shown[i]), "value %zu", i);
+        cr_expect(eq(str, text, shown[i]), "value %zu", i);
         free(text);
         json_decref(values[i]);
     }
@@ -144,7 +144,7 @@ Test(output, stdout_that_is_full_is_one_error_and_exit_2, .init = capture)
     output_event(output, event_new("file"));
     cr_expect(output_is_broken(output));
     cr_expect(eq(int, output_finish(&output), EXIT_ERROR));
-    cr_expect(eq(str, (char *)err(), "ztest: cannot write to standard output: No space left on device\n"));
+    cr_expect(eq(str, err(), "ztest: cannot write to standard output: No space left on device\n"));
 }
 
 Test(output, closed_pipe_is_an_error_and_no_signal, .init = capture)

@@ -36,8 +36,8 @@ Test(table, columns_are_aligned_and_cells_stay_in_their_line)
     output_finish(&output);
     char text[1024] = "";
     cr_assert(pread(fd, text, sizeof text - 1, 0) > 0);
-    static const char expected[] = "NAME       SIZE  LAST\n"
-                                   "\xe6\xbc\xa2\xe5\xad\x97x       1 B  x\n"
-                                   "c\xcc\xa7      1023 KiB  a\\x0ab\n";
-    cr_expect(eq(str, text, (char *)expected));
+    static char expected[] = "NAME       SIZE  LAST\n"
+                             "\xe6\xbc\xa2\xe5\xad\x97x       1 B  x\n"
+                             "c\xcc\xa7      1023 KiB  a\\x0ab\n";
+    cr_expect(eq(str, text, expected));
 }

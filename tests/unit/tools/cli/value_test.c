@@ -130,7 +130,7 @@ Test(value, size_is_shown_rounded_down_in_at_most_8_characters)
 {
     static const struct {
         uint64_t bytes;
-        const char *text;
+        char *text;
     } rows[] = {
         {0, "0 B"},
         {1023, "1023 B"},
@@ -146,7 +146,7 @@ Test(value, size_is_shown_rounded_down_in_at_most_8_characters)
     char text[SIZE_TEXT_SIZE];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         size_format(rows[i].bytes, text);
-        cr_expect(eq(str, text, (char *)rows[i].text), "row %zu", i);
+        cr_expect(eq(str, text, rows[i].text), "row %zu", i);
     }
     rate_format(UINT64_MAX, text);
     cr_expect(eq(str, text, "15.9 EiB/s"));

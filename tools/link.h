@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TOOLS_CLI_LINK_H
-#define TOOLS_CLI_LINK_H
+#ifndef TOOLS_LINK_H
+#define TOOLS_LINK_H
 
 /*
  * How a small tool reaches the broker, or one node: resolves what was typed, connects, and says what is wrong

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/cli/link.h"
+#include "tools/link.h"
 
 #include "messages/shell/loop.h"
 
