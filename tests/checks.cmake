@@ -34,3 +34,7 @@ if(NOT ZSWARM_SANITIZE STREQUAL "thread")
         endif()
     endforeach()
 endif()
+
+# The floor for tests/bench/search.
+add_executable(bench_relay bench/relay.c)
+target_link_libraries(bench_relay PRIVATE zswarm_flags PkgConfig::ZMQ)

@@ -2,7 +2,10 @@
 """The test support against itself: a wrong fake would prove our programs wrong, or worse, right."""
 
 import hashlib
+import sys
+import tempfile
 import unittest
+from pathlib import Path
 
 from support import matching, tree, zsp
 from support.actor import Unexpected
@@ -119,3 +122,37 @@ class Fakes(unittest.TestCase):
             client.ping()
             hits, done = client.search(matching.WORDS, "data")
             self.assertEqual((hits, done.asked), ({}, 1))
+
+
+class Counting(unittest.TestCase):
+    """The last line of tests/run must be able to say that something failed."""
+
+    def setUp(self):
+        sys.path.insert(0, str(Path(__file__).resolve().parent))
+        import count_results
+        self.count = count_results
+
+    def test_criterion_and_python_summaries_are_counted(self):
+        synthesis = "\x1b[0;34m====\x1b[0m] Synthesis: Tested: %d | Passing: %d | Failing: %d | Crashing: %d"
+        for name, succeeded, output, expected in (
+                ("u", True, synthesis % (7, 7, 0, 0), (7, 0)), ("u", False, synthesis % (7, 4, 1, 2), (4, 3)),
+                ("u", True, synthesis % (0, 0, 0, 0), (0, 1)), ("u", False, synthesis % (3, 3, 0, 0), (3, 1)),
+                ("e", True, "1 passed, 0 failed\nnoise\n5 passed, 0 failed\n", (5, 0)),
+                ("e", False, "5 passed, 2 failed\n", (5, 2)), ("e", True, "nothing\n", (0, 1)), ("e", True, "", (0, 1)),
+                ("e", False, "", (0, 1)), ("x_main", True, "", (1, 0)), ("x_main", False, "", (0, 1))):
+            self.assertEqual(self.count.count_entry(name, succeeded, output), expected, output)
+
+    def test_a_missing_broken_or_empty_report_is_a_failure(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for text in (None, "garbage", "<testsuite></testsuite>"):
+                path = Path(folder) / "report.xml"
+                if text:
+                    path.write_text(text)
+                self.assertEqual(self.count.count_report(path)[:2], (0, 1), text)
+
+    def test_skipped_tests_are_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "report.xml"
+            path.write_text('<testsuite><testcase name="e" status="run"><system-out>x ... skipped: no root\n'
+                            '1 passed, 0 failed\n</system-out></testcase></testsuite>')
+            self.assertEqual(self.count.count_report(path), (1, 0, [], ["skipped: no root"]))
