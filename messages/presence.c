@@ -11,10 +11,10 @@
 #include <string.h>
 
 enum {
-    WINDOW_SIZE = 3,                 /* bytes */
-    WINDOW_SET_SIZE = 1 << (24 - 3), /* bytes of a set of all windows, touched only where used */
-    BITS_PER_ELEMENT = 10,           /* 1 % false positives take 9.6 at the best number of probes, 7 */
-    ID_ELEMENT_BYTES = 4,            /* of a file_id */
+    WINDOW_SIZE = 3,       /* bytes */
+    BLOCK_WORDS = 1 << 10, /* a bit for each second and third byte of a window */
+    BITS_PER_ELEMENT = 10, /* 1 % false positives take 9.6 at the best number of probes, 7 */
+    ID_ELEMENT_BYTES = 4,  /* of a file_id */
 };
 
 /* What an element needs for its probes. */
@@ -23,7 +23,8 @@ struct element {
 };
 
 struct presence {
-    uint8_t *windows; /* a bit for each possible window, so that each is an element once */
+    uint64_t *windows[256]; /* the set of windows, by first byte; NULL where there is none */
+    size_t window_count;
     struct element *elements;
     size_t element_count, element_room;
     uint8_t *bits; /* the filter, NULL when something was added since it was built */
@@ -85,8 +86,6 @@ struct presence *presence_new(void)
 {
     struct presence *self = calloc(1, sizeof *self);
     assert(self);
-    self->windows = calloc(1, WINDOW_SET_SIZE);
-    assert(self->windows);
     return self;
 }
 
@@ -96,22 +95,36 @@ void presence_destroy(struct presence **self_p)
     struct presence *self = *self_p;
     if (!self)
         return;
-    free(self->windows);
+    for (size_t i = 0; i < 256; i++)
+        free(self->windows[i]);
     free(self->elements);
     free(self->bits);
     free(self);
     *self_p = NULL;
 }
 
+/* A window of several names is one element: the size of the filter follows from their number. */
+static void add_window(struct presence *self, const uint8_t window[WINDOW_SIZE])
+{
+    uint64_t **block = &self->windows[window[0]];
+    if (!*block) {
+        *block = calloc(BLOCK_WORDS, sizeof **block);
+        assert(*block);
+    }
+    uint32_t index = (uint32_t)window[1] << 8 | window[2];
+    uint64_t bit = (uint64_t)1 << index % 64;
+    if (!((*block)[index / 64] & bit)) {
+        (*block)[index / 64] |= bit;
+        self->window_count++;
+    }
+}
+
 void presence_add(struct presence *self, struct text name, const struct file_id *id)
 {
     size_t size, base_offset;
     char *folded = match_fold_name(name, &size, &base_offset);
-    for (size_t i = 0; i + WINDOW_SIZE <= size; i++) {
-        const uint8_t *window = (const uint8_t *)folded + i;
-        uint32_t index = (uint32_t)window[0] << 16 | (uint32_t)window[1] << 8 | window[2];
-        self->windows[index / 8] |= (uint8_t)(1 << index % 8);
-    }
+    for (size_t i = 0; i + WINDOW_SIZE <= size; i++)
+        add_window(self, (const uint8_t *)folded + i);
 
     struct element names[2] = {name_element((struct text){folded + base_offset, size - base_offset}),
                                name_element((struct text){folded, size})};
@@ -144,19 +157,22 @@ static bool has_element(const struct presence_view *view, struct element element
     return true;
 }
 
-static size_t count_windows(const struct presence *self)
+/* Sets the elements of all windows that begin with `first`. */
+static void set_windows(struct presence *self, uint8_t first)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < WINDOW_SET_SIZE; i++) {
-        if (self->windows[i])
-            count += (size_t)__builtin_popcount(self->windows[i]);
+    const uint64_t *block = self->windows[first];
+    for (uint32_t word = 0; block && word < BLOCK_WORDS; word++) {
+        for (uint64_t rest = block[word]; rest; rest &= rest - 1) {
+            uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(rest);
+            uint8_t window[WINDOW_SIZE] = {first, (uint8_t)(index >> 8), (uint8_t)index};
+            set_element(self, element_of(window, sizeof window));
+        }
     }
-    return count;
 }
 
 static void build(struct presence *self)
 {
-    size_t wanted_bits = (self->element_count + count_windows(self)) * BITS_PER_ELEMENT;
+    size_t wanted_bits = (self->element_count + self->window_count) * BITS_PER_ELEMENT;
     self->log2_bits = PRESENCE_LOG2_MIN;
     while (self->log2_bits < PRESENCE_LOG2_MAX && ((size_t)1 << self->log2_bits) < wanted_bits)
         self->log2_bits++;
@@ -165,16 +181,8 @@ static void build(struct presence *self)
 
     for (size_t i = 0; i < self->element_count; i++)
         set_element(self, self->elements[i]);
-    for (uint32_t index = 0; index < 8 * WINDOW_SET_SIZE; index++) {
-        if (self->windows[index / 8] == 0) {
-            index |= 7;
-            continue;
-        }
-        if (self->windows[index / 8] >> index % 8 & 1) {
-            uint8_t window[WINDOW_SIZE] = {(uint8_t)(index >> 16), (uint8_t)(index >> 8), (uint8_t)index};
-            set_element(self, element_of(window, sizeof window));
-        }
-    }
+    for (unsigned first = 0; first < 256; first++)
+        set_windows(self, (uint8_t)first);
 }
 
 struct presence_view presence_view(struct presence *self)
