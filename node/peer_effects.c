@@ -41,11 +41,12 @@ struct peer_effect *peer_effects_add(struct peer_effects *self, enum peer_effect
     return effect;
 }
 
-void peer_effects_send(struct peer_effects *self, enum peer_effect_kind kind, uint32_t route, uint64_t ticket,
-                       const struct message *message)
+struct peer_effect *peer_effects_send(struct peer_effects *self, enum peer_effect_kind kind, uint32_t route,
+                                      uint64_t ticket, const struct message *message)
 {
     struct peer_effect *effect = peer_effects_add(self, kind, route, ticket);
     effect->header_offset = self->bytes.size;
     message_write(message, &self->bytes);
     effect->header_size = self->bytes.size - effect->header_offset;
+    return effect;
 }

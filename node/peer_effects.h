@@ -42,8 +42,8 @@ struct peer_effect *peer_effects_add(struct peer_effects *self, enum peer_effect
                                      uint64_t ticket);
 
 /* The same for PEER_SEND and PEER_SEND_DATA. */
-void peer_effects_send(struct peer_effects *self, enum peer_effect_kind kind, uint32_t route, uint64_t ticket,
-                       const struct message *message);
+struct peer_effect *peer_effects_send(struct peer_effects *self, enum peer_effect_kind kind, uint32_t route,
+                                      uint64_t ticket, const struct message *message);
 
 void peer_effects_init(struct peer_effects *self);
 void peer_effects_clear(struct peer_effects *self);

@@ -42,6 +42,7 @@ enum disk_result {
     DISK_OK,
     DISK_CHANGED, /* not what was hashed, or gone */
     DISK_FAILED,
+    DISK_HASHING, /* hashes that are lost and being found out again */
 };
 
 struct peer_server_figures {

@@ -71,16 +71,25 @@ void peer_server_pump(struct peer_server *self, struct peer_effects *effects)
     }
 }
 
+static const struct {
+    enum error_code code;
+    const char *text;
+    uint32_t retry_ms;
+} disk_errors[] = {
+    [DISK_CHANGED] = {ERROR_CHANGED, "the file changed on disk", 0},
+    [DISK_FAILED] = {ERROR_INTERNAL, "the file cannot be read", 0},
+    [DISK_HASHING] = {ERROR_BUSY, "the file is being hashed again", PEER_HASHING_RETRY_MS},
+};
+
 /* Answers an upload that disk could not serve, if anyone still waits for it. */
 static void end_failed(struct peer_server *self, const struct upload *u, enum disk_result result,
                        struct peer_effects *effects)
 {
-    bool is_changed = result == DISK_CHANGED;
-    if (is_changed)
+    if (result == DISK_CHANGED)
         peer_effects_add(effects, PEER_CHANGED, 0, 0)->content = u->content;
     if (upload_queue_is_wanted(self->queue, u->ticket))
-        peer_server_refuse(self, effects, u->route, u->rid, is_changed ? ERROR_CHANGED : ERROR_INTERNAL,
-                           is_changed ? "the file changed on disk" : "the file cannot be read", 0);
+        peer_server_refuse(self, effects, u->route, u->rid, disk_errors[result].code,
+                           disk_errors[result].text, disk_errors[result].retry_ms);
     upload_queue_finish(self->queue, u->ticket);
     peer_server_pump(self, effects);
 }
@@ -103,7 +112,7 @@ void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_r
         .rid = u->rid,
         .data = {.file = u->file, .offset = u->offset, .length = u->reply_bytes},
     };
-    peer_effects_send(effects, PEER_SEND_DATA, u->route, ticket, &data);
+    peer_effects_send(effects, PEER_SEND_DATA, u->route, ticket, &data)->length = u->reply_bytes;
     upload_queue_answer(self->queue, ticket);
     self->figures.data_bytes_sent += u->reply_bytes;
 }

@@ -788,6 +788,12 @@ Test(peer_server, hashes_that_cannot_be_loaded_are_answered)
     peer_effects_clear(&w.effects);
     peer_server_on_hashes(w.server, ticket, DISK_FAILED, NULL, &w.effects);
     ASSERT_ERROR(sent(&w, 0), 6, ERROR_INTERNAL);
+
+    deliver(&w, 1, &m);
+    ticket = w.effects.items[0].ticket;
+    peer_effects_clear(&w.effects);
+    peer_server_on_hashes(w.server, ticket, DISK_HASHING, NULL, &w.effects);
+    ASSERT_ERROR(sent(&w, 0), 6, ERROR_BUSY);
     world_release(&w);
 }
 
