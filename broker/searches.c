@@ -430,6 +430,8 @@ bool searches_on_answer(struct searches *self, const struct node *node, uint64_t
     buckets_charge(self->buckets, search->bucket, search->files_received / FILES_PER_TOKEN - charged, now_ms);
     uint32_t *count = take_answer(self, search, node, answer, dropped_count);
     stop_waiting(self, search, node->slot, count, now_ms);
+    if (now_ms >= due_ms(search))
+        set_ready(self, search);
     return true;
 }
 
