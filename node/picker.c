@@ -261,6 +261,11 @@ bool picker_is_wanted(const struct picker *self, const struct run *run)
     return false;
 }
 
+unsigned picker_asked_count(const struct picker *self, const struct run *run)
+{
+    return self->units[run->unit] & UNIT_ASKED_MASK;
+}
+
 uint32_t picker_missing_count(const struct picker *self)
 {
     return self->missing_count;

@@ -58,6 +58,9 @@ void picker_missing(struct picker *self, const struct run *run);
 /* True when any unit of the run still has to come. */
 bool picker_is_wanted(const struct picker *self, const struct run *run);
 
+/* Of how many sources the first unit of the run is asked now. */
+unsigned picker_asked_count(const struct picker *self, const struct run *run);
+
 /* Units that nobody was asked for and that have not come. */
 uint32_t picker_missing_count(const struct picker *self);
 

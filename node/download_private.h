@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_DOWNLOAD_PRIVATE_H
+#define NODE_DOWNLOAD_PRIVATE_H
+
+/* What download.c (sources and messages), download_reads.c (whom to ask for what) and download_layer.c share.
+ */
+
+#include "node/download.h"
+#include "node/meter.h"
+#include "node/verifier.h"
+
+/* A rid names the READ's slot in its low bits, so that an answer is found at once. */
+#define RID_SLOT_BITS 10
+#define RID_NO_SLOT   ((1u << RID_SLOT_BITS) - 1)
+_Static_assert(DOWNLOAD_READS_MAX <= RID_NO_SLOT, "slots fit");
+_Static_assert(DOWNLOAD_SOURCES_MAX <= VERIFIER_SOURCES_MAX, "a bit for each source");
+
+enum read_state {
+    READ_FREE,
+    READ_ASKED,
+    READ_PROCESSING,
+};
+
+struct read {
+    enum read_state state;
+    uint32_t source;
+    uint64_t rid;
+    uint64_t sent_ms;
+    struct run run;
+};
+
+struct source {
+    enum source_state state;
+    bool has_node;
+    struct node_id node;
+    struct host host;
+    uint16_t port;
+    char name[LABEL_SIZE_MAX + 1];
+    char reason[SOURCE_REASON_SIZE];
+    unsigned attempts;    /* connections that failed since the last HELLO_OK */
+    uint64_t deadline_ms; /* SOURCE_CONNECTING: for the answer to HELLO and OPEN */
+    uint64_t retry_at_ms; /* SOURCE_READY: nothing is asked before; SOURCE_LEFT: not added again before */
+    uint64_t hello_rid, open_rid, layer_rid;
+    bool has_layer_failed; /* could not give the chunk layer */
+    bool is_partial;
+    struct chunk_map chunks; /* when is_partial */
+    bool has_nothing;        /* what it holds is asked for already; until something changes */
+    uint32_t begun_chunk;    /* a large chunk of which it was asked for a part, or UINT32_MAX */
+    uint32_t window_max, read_max;
+    struct meter meter;
+    uint64_t inflight_bytes;
+    uint32_t inflight_count;
+    uint64_t active_at_ms; /* it delivered, or was asked after a pause */
+    uint64_t received_bytes;
+};
+
+struct download {
+    struct download_config config;
+    struct layout layout;
+    struct chunk_map chunks; /* verified and saved */
+    struct hash *layer;      /* chunk_count hashes, NULL for one chunk */
+    bool has_layer;
+    uint32_t layer_source; /* who is being asked for the layer, or UINT32_MAX */
+    uint32_t layer_received;
+    struct picker *picker;
+    struct verifier *verifier; /* NULL when chunks are no larger than a block */
+    struct source sources[DOWNLOAD_SOURCES_MAX];
+    uint32_t partial_count;
+    struct read reads[DOWNLOAD_READS_MAX];
+    uint32_t read_cursor;
+    uint64_t serial;
+    uint64_t inflight_bytes, processing_bytes;
+    uint64_t received_bytes, wasted_bytes, saved_bytes;
+    uint64_t progress_at_ms;
+    bool is_started, is_over, was_starved;
+};
+
+/* Effects. */
+struct download_effect *download_emit(struct download_effects *effects, enum download_effect_kind kind,
+                                      uint32_t source);
+void download_send(struct download_effects *effects, uint32_t source, const struct message *message);
+uint64_t download_next_rid(struct download *self, uint32_t slot);
+
+/* Sources (download.c). */
+void download_source_left(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
+                          struct download_effects *effects);
+void download_source_banned(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
+                            struct download_effects *effects);
+void download_ban_culprits(struct download *self, uint64_t culprits, uint64_t now_ms,
+                           struct download_effects *effects);
+
+/* READs (download_reads.c). */
+void download_schedule(struct download *self, uint64_t now_ms, struct download_effects *effects);
+void download_release_reads(struct download *self, uint32_t source, bool is_cancelled,
+                            struct download_effects *effects);
+void download_on_data(struct download *self, uint32_t source, const struct message *message,
+                      size_t payload_size, uint64_t now_ms, struct download_effects *effects);
+/* The READ that was answered by an error, if it still is one of this source; its range is free again. */
+bool download_read_refused(struct download *self, uint32_t source, uint64_t rid, struct run *ret_run);
+void download_check_stalls(struct download *self, uint64_t now_ms, struct download_effects *effects);
+uint64_t download_stall_at_ms(const struct download *self, const struct source *source);
+void download_something_changed(struct download *self);
+
+/* The chunk layer (download_layer.c). */
+bool download_needs_layer(const struct download *self);
+void download_ask_layer(struct download *self, uint64_t now_ms, struct download_effects *effects);
+void download_on_hashes(struct download *self, uint32_t source, const struct message *message,
+                        uint64_t now_ms, struct download_effects *effects);
+void download_layer_refused(struct download *self, uint32_t source);
+
+#endif

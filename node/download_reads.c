@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/download_private.h"
+
+#include "node/tree.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A READ should take about this long, so that a slow source's part can still move. */
+#define READ_AIM_MS 500
+
+/* The first READ to a source that nothing is known of. */
+#define READ_PROBE_BYTES (256u * 1024)
+
+/* An idle source repeats what another was asked for only if it would be this many times faster. */
+#define DUPLICATE_GAIN 2
+
+/* A part of a file is asked of at most two sources at once. */
+#define ASKED_MAX 2
+
+void download_something_changed(struct download *self)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++)
+        self->sources[i].has_nothing = false;
+}
+
+static uint64_t window_of(const struct source *source)
+{
+    return meter_window(&source->meter, 2 * BLOCK_SIZE, source->window_max);
+}
+
+/* The longest READ for a source: what it delivers in READ_AIM_MS, in whole units by the picker's choice. */
+static uint32_t read_length_max(const struct source *source)
+{
+    uint64_t length = source->meter.rate * READ_AIM_MS / 1000;
+    if (source->meter.rate == 0)
+        length = source->received_bytes > 0 ? BLOCK_SIZE : READ_PROBE_BYTES;
+    return length < BLOCK_SIZE ? (uint32_t)length : BLOCK_SIZE;
+}
+
+static struct read *free_read(struct download *self)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        self->read_cursor = (self->read_cursor + 1) % DOWNLOAD_READS_MAX;
+        if (self->reads[self->read_cursor].state == READ_FREE)
+            return &self->reads[self->read_cursor];
+    }
+    return NULL;
+}
+
+static void ask(struct download *self, struct read *read, uint32_t index, const struct run *run,
+                uint64_t now_ms, struct download_effects *effects)
+{
+    struct source *source = &self->sources[index];
+    uint32_t slot = (uint32_t)(read - self->reads);
+    *read = (struct read){READ_ASKED, index, download_next_rid(self, slot), now_ms, *run};
+    if (source->inflight_count == 0) {
+        meter_resumed(&source->meter, now_ms);
+        source->active_at_ms = now_ms;
+    }
+    source->inflight_count++;
+    source->inflight_bytes += run->length;
+    self->inflight_bytes += run->length;
+    source->begun_chunk = UINT32_MAX;
+    if (picker_units_per_chunk(self->picker) > 1)
+        source->begun_chunk = picker_chunk_of_unit(self->picker, run->unit);
+    picker_asked(self->picker, run);
+
+    struct message message = {.kind = KIND_READ, .rid = read->rid};
+    message.read = (struct message_range){self->config.id, run->offset, run->length};
+    download_send(effects, index, &message);
+}
+
+static void free_slot(struct download *self, struct read *read)
+{
+    struct source *source = &self->sources[read->source];
+    if (read->state == READ_ASKED) {
+        assert(source->inflight_count > 0);
+        source->inflight_count--;
+        source->inflight_bytes -= read->run.length;
+        self->inflight_bytes -= read->run.length;
+    } else {
+        self->processing_bytes -= read->run.length;
+    }
+    read->state = READ_FREE;
+}
+
+static void cancel(struct download *self, struct read *read, struct download_effects *effects)
+{
+    struct message message = {.kind = KIND_CANCEL, .rid = download_next_rid(self, RID_NO_SLOT)};
+    message.cancel.read_rid = read->rid;
+    download_send(effects, read->source, &message);
+    free_slot(self, read);
+}
+
+void download_release_reads(struct download *self, uint32_t source, bool is_cancelled,
+                            struct download_effects *effects)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        struct read *read = &self->reads[i];
+        if (read->state != READ_ASKED || read->source != source)
+            continue;
+        picker_unasked(self->picker, &read->run);
+        if (is_cancelled)
+            cancel(self, read, effects);
+        else
+            free_slot(self, read);
+    }
+    download_something_changed(self);
+}
+
+/* The source with room in its window that would deliver a block first. */
+static uint32_t best_source(const struct download *self, uint64_t now_ms)
+{
+    uint32_t best = UINT32_MAX;
+    uint64_t best_ms = 0;
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
+        const struct source *source = &self->sources[i];
+        if (source->state != SOURCE_READY || source->has_nothing || source->retry_at_ms > now_ms ||
+            source->inflight_bytes + BLOCK_SIZE > window_of(source))
+            continue;
+        uint64_t expected_ms = meter_expected_ms(&source->meter, source->inflight_bytes + BLOCK_SIZE);
+        if (best == UINT32_MAX || expected_ms < best_ms) {
+            best = i;
+            best_ms = expected_ms;
+        }
+    }
+    return best;
+}
+
+static bool has_budget(const struct download *self)
+{
+    return self->inflight_bytes + self->processing_bytes + BLOCK_SIZE <= self->config.budget_bytes;
+}
+
+/* A READ of another source that `index` should repeat because it would have it much sooner. */
+static const struct read *slow_read(const struct download *self, uint32_t index, uint64_t now_ms)
+{
+    const struct source *source = &self->sources[index];
+    const struct read *worst = NULL;
+    uint64_t worst_ms = 0;
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        const struct read *read = &self->reads[i];
+        if (read->state != READ_ASKED || read->source == index)
+            continue;
+        const struct source *other = &self->sources[read->source];
+        uint32_t chunk = picker_chunk_of_unit(self->picker, read->run.unit);
+        if ((source->is_partial && !chunk_map_has(&source->chunks, chunk)) ||
+            picker_asked_count(self->picker, &read->run) >= ASKED_MAX ||
+            picker_reserved_for(self->picker, chunk) != UINT32_MAX)
+            continue;
+        /* It is due after all that was asked before; what has run already is taken off. */
+        uint64_t waited_ms = now_ms - other->active_at_ms;
+        uint64_t due_ms = meter_expected_ms(&other->meter, other->inflight_bytes);
+        uint64_t left_ms = due_ms > waited_ms ? due_ms - waited_ms : waited_ms;
+        if (left_ms > worst_ms) {
+            worst = read;
+            worst_ms = left_ms;
+        }
+    }
+    if (!worst || worst_ms < DUPLICATE_GAIN * meter_expected_ms(&source->meter,
+                                                                source->inflight_bytes + worst->run.length))
+        return NULL;
+    return worst;
+}
+
+/* Endgame: everything has been asked for; idle sources repeat what slow ones still owe. */
+static void ask_duplicates(struct download *self, uint64_t now_ms, struct download_effects *effects)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX && has_budget(self); i++) {
+        struct source *source = &self->sources[i];
+        if (source->state != SOURCE_READY || source->inflight_count > 0 || source->retry_at_ms > now_ms)
+            continue;
+        const struct read *slow = slow_read(self, i, now_ms);
+        struct read *read = slow ? free_read(self) : NULL;
+        if (read) {
+            struct run run = slow->run;
+            ask(self, read, i, &run, now_ms, effects);
+        }
+    }
+}
+
+static bool is_starved(const struct download *self)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
+        if (self->sources[i].state == SOURCE_CONNECTING || self->sources[i].state == SOURCE_READY)
+            return false;
+    }
+    return self->processing_bytes == 0;
+}
+
+void download_schedule(struct download *self, uint64_t now_ms, struct download_effects *effects)
+{
+    if (self->is_over || !self->is_started)
+        return;
+    if (is_starved(self)) {
+        if (!self->was_starved)
+            download_emit(effects, DOWNLOAD_STARVED, UINT32_MAX);
+        self->was_starved = true;
+        return;
+    }
+    if (download_needs_layer(self)) {
+        download_ask_layer(self, now_ms, effects);
+        return;
+    }
+    while (picker_missing_count(self->picker) > 0 && has_budget(self)) {
+        uint32_t index = best_source(self, now_ms);
+        struct read *read = index == UINT32_MAX ? NULL : free_read(self);
+        if (!read)
+            break;
+        struct source *source = &self->sources[index];
+        struct run run;
+        if (picker_pick(self->picker, source->is_partial ? &source->chunks : NULL, source->begun_chunk,
+                        read_length_max(source), &run))
+            ask(self, read, index, &run, now_ms, effects);
+        else
+            source->has_nothing = true;
+    }
+    if (picker_missing_count(self->picker) == 0 && self->inflight_bytes > 0)
+        ask_duplicates(self, now_ms, effects);
+}
+
+static struct read *read_of_rid(struct download *self, uint32_t source, uint64_t rid)
+{
+    uint32_t slot = (uint32_t)(rid & ((1u << RID_SLOT_BITS) - 1));
+    if (slot >= DOWNLOAD_READS_MAX)
+        return NULL;
+    struct read *read = &self->reads[slot];
+    return read->state == READ_ASKED && read->rid == rid && read->source == source ? read : NULL;
+}
+
+bool download_read_refused(struct download *self, uint32_t source, uint64_t rid, struct run *ret_run)
+{
+    struct read *read = read_of_rid(self, source, rid);
+    if (!read)
+        return false;
+    *ret_run = read->run;
+    picker_unasked(self->picker, &read->run);
+    free_slot(self, read);
+    download_something_changed(self);
+    return true;
+}
+
+/* Others were asked for the same: they need not send it any more. */
+static void cancel_duplicates(struct download *self, const struct run *run, struct download_effects *effects)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        struct read *read = &self->reads[i];
+        if (read->state == READ_ASKED && !picker_is_wanted(self->picker, &read->run) &&
+            read->run.unit < run->unit + run->unit_count && run->unit < read->run.unit + read->run.unit_count)
+            cancel(self, read, effects);
+    }
+}
+
+static void order_processing(struct download *self, struct read *read, struct download_effects *effects)
+{
+    struct download_effect *effect = download_emit(effects, DOWNLOAD_PROCESS, read->source);
+    bool is_part = picker_units_per_chunk(self->picker) > 1;
+    uint32_t chunk = picker_chunk_of_unit(self->picker, read->run.unit);
+    effect->order = (struct process_order){
+        .ticket = (uint32_t)(read - self->reads),
+        .run = read->run,
+        .height = is_part ? BLOCK_LOG2 - LEAF_LOG2 : tree_chunk_height(&self->layout),
+        .span_bytes = is_part ? BLOCK_SIZE : 1u << self->layout.chunk_log2,
+    };
+    if (!is_part)
+        effect->order.expected = layout_has_layer(&self->layout) ? &self->layer[chunk] : &self->config.root;
+}
+
+void download_on_data(struct download *self, uint32_t index, const struct message *message,
+                      size_t payload_size, uint64_t now_ms, struct download_effects *effects)
+{
+    struct source *source = &self->sources[index];
+    const struct message_range *data = &message->data;
+    source->received_bytes += payload_size;
+    self->received_bytes += payload_size;
+    struct read *read = read_of_rid(self, index, message->rid);
+    if (!read) { /* cancelled, too late */
+        self->wasted_bytes += payload_size;
+        return;
+    }
+    if (!file_id_equal(&data->file, &self->config.id) || data->offset != read->run.offset ||
+        data->length != read->run.length || payload_size != read->run.length) {
+        self->wasted_bytes += payload_size;
+        download_source_banned(self, index, "sent another range than it was asked for", now_ms, effects);
+        return;
+    }
+    meter_delivered(&source->meter, payload_size, read->sent_ms, now_ms);
+    source->active_at_ms = now_ms;
+    free_slot(self, read);
+    read->state = READ_PROCESSING;
+    self->processing_bytes += read->run.length;
+    picker_arrived(self->picker, &read->run);
+    cancel_duplicates(self, &read->run, effects);
+    order_processing(self, read, effects);
+}
+
+static void save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
+                       struct download_effects *effects)
+{
+    if (!chunk_map_set(&self->chunks, chunk))
+        return;
+    self->saved_bytes += layout_chunk_length(&self->layout, chunk);
+    self->progress_at_ms = now_ms;
+    picker_unreserve(self->picker, chunk);
+    download_emit(effects, DOWNLOAD_SAVED, UINT32_MAX)->chunk = chunk;
+}
+
+static void reject(struct download *self, const struct run *run)
+{
+    self->wasted_bytes += run->length;
+    picker_missing(self->picker, run);
+    download_something_changed(self);
+}
+
+/* Fetch a chunk that several sources filled wrongly from one of them, to learn who is wrong. */
+static void reserve_for_one(struct download *self, uint32_t chunk)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
+        struct source *source = &self->sources[i];
+        bool holds = !source->is_partial || chunk_map_has(&source->chunks, chunk);
+        if (source->state == SOURCE_READY && holds && source->begun_chunk == UINT32_MAX) {
+            picker_reserve(self->picker, chunk, i);
+            source->begun_chunk = chunk;
+            return;
+        }
+    }
+}
+
+static void on_block(struct download *self, const struct read *read, const struct hash *hash, uint64_t now_ms,
+                     struct download_effects *effects)
+{
+    uint32_t chunk = picker_chunk_of_unit(self->picker, read->run.unit);
+    uint64_t culprits = 0;
+    enum verdict verdict =
+        verifier_block(self->verifier, read->run.unit, hash, read->source, &self->layer[chunk], &culprits);
+    if (verdict == VERDICT_BAD) {
+        struct run run = picker_chunk_run(self->picker, chunk);
+        reject(self, &run);
+        if (culprits == 0)
+            reserve_for_one(self, chunk);
+    } else if (verdict == VERDICT_GOOD) {
+        save_chunk(self, chunk, now_ms, effects);
+    }
+    download_ban_culprits(self, culprits, now_ms, effects);
+}
+
+static void on_chunks(struct download *self, const struct read *read, uint64_t now_ms,
+                      struct download_effects *effects)
+{
+    for (uint32_t i = read->run.unit; i < read->run.unit + read->run.unit_count; i++)
+        save_chunk(self, i, now_ms, effects);
+}
+
+static void fail(struct download *self, int error_number, struct download_effects *effects)
+{
+    self->is_over = true;
+    download_emit(effects, DOWNLOAD_FAILED, UINT32_MAX)->error_number = error_number;
+}
+
+void download_on_processed(struct download *self, uint32_t ticket, const struct processed *result,
+                           uint64_t now_ms, struct download_effects *effects)
+{
+    assert(ticket < DOWNLOAD_READS_MAX && self->reads[ticket].state == READ_PROCESSING);
+    struct read read = self->reads[ticket];
+    free_slot(self, &self->reads[ticket]);
+    if (self->is_over)
+        return;
+    if (result->status == PROCESSED_FAILED) {
+        fail(self, result->error_number, effects);
+        return;
+    }
+    if (result->status == PROCESSED_MISMATCH) {
+        reject(self, &read.run);
+        download_ban_culprits(self, UINT64_C(1) << read.source, now_ms, effects);
+    } else if (self->verifier) {
+        on_block(self, &read, &result->hash, now_ms, effects);
+    } else {
+        on_chunks(self, &read, now_ms, effects);
+    }
+    if (chunk_map_is_full(&self->chunks)) {
+        self->is_over = true;
+        download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
+        return;
+    }
+    download_schedule(self, now_ms, effects);
+}
+
+uint64_t download_stall_at_ms(const struct download *self, const struct source *source)
+{
+    (void)self;
+    uint64_t patience_ms = 4 * meter_expected_ms(&source->meter, source->inflight_bytes);
+    return source->active_at_ms + (patience_ms > DOWNLOAD_STALL_MS ? patience_ms : DOWNLOAD_STALL_MS);
+}
+
+static bool is_stalled(const struct download *self, uint32_t index, uint64_t now_ms)
+{
+    const struct source *source = &self->sources[index];
+    if (source->state != SOURCE_READY)
+        return false;
+    bool owes = source->inflight_count > 0 || self->layer_source == index;
+    return owes && download_stall_at_ms(self, source) <= now_ms;
+}
+
+/* Is there anyone else to ask? */
+static bool has_other(const struct download *self, uint32_t index, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
+        const struct source *source = &self->sources[i];
+        if (i != index && source->state == SOURCE_READY && source->retry_at_ms <= now_ms &&
+            !is_stalled(self, i, now_ms))
+            return true;
+    }
+    return false;
+}
+
+void download_check_stalls(struct download *self, uint64_t now_ms, struct download_effects *effects)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
+        struct source *source = &self->sources[i];
+        if (!is_stalled(self, i, now_ms))
+            continue;
+        if (!has_other(self, i, now_ms)) { /* asking it again would only cost more */
+            source->active_at_ms = now_ms;
+            continue;
+        }
+        if (self->layer_source == i)
+            download_layer_refused(self, i);
+        download_release_reads(self, i, true, effects);
+        source->retry_at_ms = now_ms + DOWNLOAD_SNUB_MS;
+    }
+}
