@@ -19,6 +19,8 @@ if(NOT ZSWARM_SANITIZE)
     add_test(NAME tidy_purity COMMAND ${python} -B ${CMAKE_CURRENT_SOURCE_DIR}/tidy/purity.py
         $<TARGET_FILE:zswarm_messages> $<TARGET_FILE:zswarm_broker> $<TARGET_FILE:zswarm_node>)
     set_tests_properties(tidy_purity PROPERTIES LABELS tidy TIMEOUT 60)
+    add_test(NAME tidy_clang COMMAND ${python} -B ${CMAKE_CURRENT_SOURCE_DIR}/tidy/clang_tidy.py ${CMAKE_BINARY_DIR})
+    set_tests_properties(tidy_clang PROPERTIES LABELS tidy TIMEOUT 900 PROCESSORS 2)
     add_python_test(tidy_checks tidy 120 ${CMAKE_CURRENT_SOURCE_DIR}/tidy/tidy_test.py)
     add_python_test(support tidy 120 ${CMAKE_CURRENT_SOURCE_DIR}/support/support_test.py)
 endif()
