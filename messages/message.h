@@ -46,7 +46,10 @@ enum search_mode {
     MODE_ASK_ALL = 128, /* a flag: ask every node, filters or not */
 };
 
-/* FILE */
+/*
+ * FILE. Also dropped: an empty file whose root is not zeros. A sixth or seventh element of another type
+ * counts as absent, further ones are ignored.
+ */
 struct file_entry {
     struct file_id id;
     struct hash root;
@@ -59,7 +62,7 @@ struct file_entry {
     bool is_executable;
 };
 
-/* SOURCE; the address is parsed, so it can never be anything but an address */
+/* SOURCE; the address is parsed, so it can never be anything else. One with port 0 is dropped as well. */
 struct source_entry {
     struct node_id node;
     struct host host;
@@ -278,6 +281,7 @@ struct message_cancel {
     uint64_t read_rid;
 };
 
+/* A header has room in the scan for 40 000 ranges; more go into several messages. */
 struct message_have {
     struct file_id file;
     struct chunk_range *ranges;
@@ -352,8 +356,8 @@ struct envelope {
 };
 
 /*
- * Checks one header frame for `receiver`. Always pair with envelope_close(), whatever the result.
- * Frames are the caller's to count: `frame_count_is_right` false gives ENVELOPE_BAD with rid and kind read.
+ * Checks one header frame for `receiver`: frames, msgpack, version, kind, rid. `frame_count` counts all
+ * frames of the message. Always pair with envelope_close(), whatever the result.
  */
 enum envelope_result envelope_open(struct envelope *self, const uint8_t *bytes, size_t size,
                                    enum receiver receiver, size_t frame_count);

@@ -35,6 +35,7 @@ def source(node, host, port, name, key=None):
 FILE = file(5, "a/hello.txt")
 FILE_ID = FILE[0]
 PARTIAL = file(2**40, "big/Ação.bin", 999)
+FIVE_CHUNKS = file(300000, "parts/five.bin", 600)  # chunks of 2^16 bytes
 EXTRA = file(0, "empty", 1000, 1700000000123, True)
 NO_MTIME = file(7, "no mtime", 1000, None, False)
 MTIME_ONLY = file(8, "mtime", 1000, 5)
@@ -81,7 +82,7 @@ MESSAGES = [
     ("OPEN_name", 34, [None, "hello.txt"]),
     ("OPEN_both", 34, [FILE_ID, "hello.txt"]),
     ("OPEN_OK", 35, [FILE, 16, None]),
-    ("OPEN_OK_partial", 35, [PARTIAL, 22, bytes([0x80, 0x01, 0xFF])]),
+    ("OPEN_OK_partial", 35, [FIVE_CHUNKS, 16, b"\xb0"]),
     ("HASHES", 36, [FILE_ID, 0, 16384]),
     ("HASHES_OK", 37, [FILE_ID, 5, bytes(range(64))]),
     ("READ", 38, [FILE_ID, 2**40, 1048576]),
@@ -91,7 +92,7 @@ MESSAGES = [
     ("HAVE_nothing", 41, [FILE_ID, []]),
     ("CLOSE", 42, [FILE_ID]),
     ("OFFER", 43, [EXTRA, 16, None]),
-    ("OFFER_partial", 43, [PARTIAL, 22, b"\xc0"]),
+    ("OFFER_partial", 43, [FIVE_CHUNKS, 16, b"\x88"]),
     ("OFFER_OK", 44, [FILE_ID, 2048]),
     ("STORED", 45, [FILE_ID, "a/hello (2).txt"]),
 ]
