@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scanner on real folders. What could go wrong: something outside the share, hidden or special is shared;
+ * a loop of links never ends; two files get one name, or other names after a restart; a passing error hides
+ * files.
+ */
+#include "node/shell/scan.h"
+
+#include "node/shell/share_file.h"
+#include "tests/support/folder.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+static struct folder root;
+static struct share_folder shares[4];
+static size_t share_count;
+static struct scan_outcome outcome;
+static struct scan_notes notes;
+
+static void add_share(const char *name, bool is_flat)
+{
+    folder_make_parents(&root, name);
+    mkdir(folder_path(&root, name), 0755);
+    cr_assert(share_folder_open(folder_path(&root, name), is_flat, &shares[share_count++]));
+}
+
+static void begin(void)
+{
+    root = folder_new();
+    add_share("share", false);
+}
+
+static void end(void)
+{
+    scan_outcome_release(&outcome);
+    scan_notes_release(&notes);
+    for (size_t i = 0; i < share_count; i++)
+        share_folder_release(&shares[i]);
+    folder_remove(&root);
+}
+
+static void scan(void)
+{
+    scan_outcome_release(&outcome);
+    scan_notes_release(&notes);
+    cr_assert(scan_shares(shares, share_count, NULL, &outcome, &notes));
+}
+
+/* Checks that exactly these were found: pairs of name and path, in order of name, ended by NULL. */
+static void expect_files(const char *const *pairs)
+{
+    size_t count = 0;
+    for (; pairs[2 * count]; count++) {
+        cr_assert(lt(sz, count, outcome.count), "%s is missing", pairs[2 * count]);
+        cr_expect(eq(str, outcome.files[count].name, (char *)(uintptr_t)pairs[2 * count]));
+        cr_expect(eq(str, outcome.files[count].path, (char *)(uintptr_t)pairs[2 * count + 1]));
+    }
+    cr_expect(eq(sz, outcome.count, count));
+}
+
+#define EXPECT_FILES(...) expect_files((const char *const[]){__VA_ARGS__, NULL})
+
+TestSuite(scan, .init = begin, .fini = end);
+
+Test(scan, finds_files_at_any_depth_and_nothing_hidden_or_special)
+{
+    folder_write(&root, "share/a.txt", "a");
+    folder_write(&root, "share/d/e/f/b.txt", "b");
+    folder_write(&root, "share/.hidden", "x");
+    folder_write(&root, "share/.file.123456789abc.zpart", "x");
+    folder_write(&root, "share/.zswarm/part", "x");
+    folder_write(&root, "share/d/.git/config", "x");
+    mkdir(folder_path(&root, "share/empty"), 0755);
+    mkfifo(folder_path(&root, "share/fifo"), 0644);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", folder_path(&root, "share/socket"));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(eq(int, bind(fd, (struct sockaddr *)&address, sizeof address), 0));
+    close(fd);
+    chmod(folder_path(&root, "share/a.txt"), 0755);
+    scan();
+    EXPECT_FILES("a.txt", "a.txt", "d/e/f/b.txt", "d/e/f/b.txt");
+    cr_expect(outcome.is_complete);
+    cr_expect(eq(sz, notes.count, 0));
+    cr_expect(outcome.files[0].is_executable);
+    cr_expect(not(outcome.files[1].is_executable));
+    cr_expect(eq(u64, outcome.files[0].stamp.size, 1));
+}
+
+Test(scan, link_that_leads_inside_is_shared_at_its_real_path_and_one_that_leads_out_is_not)
+{
+    folder_write(&root, "secret/s.txt", "secret");
+    folder_write(&root, "share2/s.txt", "a neighbour whose name begins like ours");
+    folder_write(&root, "share/real/f.txt", "f");
+    folder_write(&root, "share/.dot/g.txt", "g");
+    folder_link(&root, "real/f.txt", "share/relative");
+    folder_link(&root, folder_path(&root, "share/real/f.txt"), "share/absolute");
+    folder_link(&root, "../share/real/f.txt", "share/out_and_in");
+    folder_link(&root, "real", "share/folder");
+    folder_link(&root, "../secret/s.txt", "share/out");
+    folder_link(&root, folder_path(&root, "secret"), "share/out_folder");
+    folder_link(&root, folder_path(&root, "share2/s.txt"), "share/neighbour");
+    folder_link(&root, ".dot/g.txt", "share/to_dot");
+    folder_link(&root, ".dot", "share/to_dot_folder");
+    folder_link(&root, "nowhere", "share/broken");
+    folder_link(&root, "self", "share/self");
+    folder_link(&root, "/dev/null", "share/device");
+    folder_link(&root, "/proc/self/mem", "share/memory");
+    scan();
+    EXPECT_FILES("absolute", "real/f.txt", "folder/f.txt", "real/f.txt", "out_and_in", "real/f.txt",
+                 "real/f.txt", "real/f.txt", "relative", "real/f.txt");
+    cr_expect(outcome.is_complete);
+}
+
+Test(scan, loop_of_links_is_cut)
+{
+    folder_write(&root, "share/a/b/f", "f");
+    folder_link(&root, "..", "share/a/up");
+    folder_link(&root, ".", "share/a/b/here");
+    folder_link(&root, "../../a", "share/a/b/top");
+    folder_link(&root, folder_path(&root, "share"), "share/a/b/share");
+    scan();
+    EXPECT_FILES("a/b/f", "a/b/f");
+}
+
+Test(scan, bad_names_are_cleaned_and_collisions_numbered_the_same_each_time)
+{
+    folder_write(&root, "share/x\xff.txt", "1");
+    folder_write(&root, "share/x\xfe.txt", "2");
+    folder_write(&root, "share/x\x01.txt", "3");
+    folder_write(&root, "share/x\xef\xbf\xbd (2).txt", "taken");
+    for (int i = 0; i < 2; i++) {
+        scan();
+        EXPECT_FILES("x\xef\xbf\xbd (2).txt", "x\xef\xbf\xbd (2).txt", "x\xef\xbf\xbd (3).txt", "x\xfe.txt",
+                     "x\xef\xbf\xbd (4).txt", "x\xff.txt", "x\xef\xbf\xbd.txt", "x\x01.txt");
+    }
+}
+
+Test(scan, names_of_several_shares_are_merged_in_order_of_the_shares)
+{
+    add_share("other", false);
+    folder_write(&root, "share/same", "1");
+    folder_write(&root, "other/same", "22");
+    folder_write(&root, "other/only", "3");
+    scan();
+    EXPECT_FILES("only", "only", "same", "same", "same (2)", "same");
+    cr_expect(eq(u32, outcome.files[0].share, 1));
+    cr_expect(eq(u32, outcome.files[1].share, 0));
+    cr_expect(eq(u32, outcome.files[2].share, 1));
+    cr_expect(eq(u64, outcome.files[2].stamp.size, 2));
+}
+
+Test(scan, name_of_1024_bytes_is_shared_and_one_of_1025_is_noted)
+{
+    char name[2048] = "share/";
+    for (int i = 0; i < 5; i++) {
+        size_t used = strlen(name);
+        memset(name + used, 'd', 203);
+        name[used + 203] = '/';
+        name[used + 204] = '\0';
+    }
+    size_t folders_size = strlen(name) - 6;
+    memset(name + strlen(name), 'f', 1024 - folders_size);
+    cr_assert(eq(sz, strlen(name) - 6, 1024));
+    folder_write(&root, name, "fits");
+    scan();
+    cr_expect(eq(sz, outcome.count, 1));
+    cr_expect(eq(sz, notes.count, 0));
+    memset(name + strlen(name), 'f', 1);
+    folder_write(&root, name, "too long");
+    scan();
+    cr_expect(eq(sz, outcome.count, 1));
+    cr_assert(eq(sz, notes.count, 1));
+    cr_expect(ne(ptr, strstr(notes.lines[0], "longer than 1024 bytes"), NULL));
+    cr_expect(outcome.is_complete);
+}
+
+Test(scan, notes_are_escaped_and_bounded)
+{
+    char long_name[1100];
+    memset(long_name, 'd', sizeof long_name);
+    for (size_t i = 200; i < 1000; i += 200)
+        long_name[i] = '/';
+    for (int i = 0; i < SCAN_NOTES_MAX + 5; i++) {
+        char name[1300];
+        snprintf(name, sizeof name, "share/%.*s/\x1b[2J%d%.*s", 999, long_name, i, 100, long_name + 1);
+        folder_write(&root, name, "x");
+    }
+    scan();
+    cr_expect(eq(sz, notes.count, SCAN_NOTES_MAX));
+    cr_expect(eq(sz, notes.left_out_count, 5));
+    cr_expect(eq(ptr, strchr(notes.lines[0], '\x1b'), NULL));
+}
+
+Test(scan, flat_folder_shares_only_what_lies_directly_in_it)
+{
+    add_share("home", true);
+    folder_write(&root, "home/direct", "1");
+    folder_write(&root, "home/Temp/part", "2");
+    folder_link(&root, "Temp/part", "home/link");
+    folder_link(&root, "direct", "home/twin");
+    scan();
+    EXPECT_FILES("direct", "direct", "twin", "direct");
+}
+
+Test(scan, folder_that_may_not_be_read_is_noted_and_takes_nothing_from_answers)
+{
+    if (getuid() == 0)
+        cr_assert(eq(int, setegid(65534), 0));
+    folder_write(&root, "share/closed/f", "f");
+    folder_write(&root, "share/open", "o");
+    chown(root.path, 65534, 65534);
+    chmod(folder_path(&root, "share/closed"), 0);
+    if (getuid() == 0)
+        cr_assert(eq(int, seteuid(65534), 0));
+    scan();
+    if (getuid() == 0)
+        cr_assert(eq(int, seteuid(0), 0));
+    chmod(folder_path(&root, "share/closed"), 0755);
+    EXPECT_FILES("open", "open");
+    cr_expect(outcome.is_complete);
+    cr_assert(eq(sz, notes.count, 1));
+    cr_expect(ne(ptr, strstr(notes.lines[0], "closed: Permission denied"), NULL), "%s", notes.lines[0]);
+}
+
+Test(scan, passing_error_makes_the_outcome_incomplete)
+{
+    folder_write(&root, "share/d/f", "f");
+    struct rlimit limit, none;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = limit;
+    int spare = dup(0); /* the lowest free number: nothing more can be opened */
+    close(spare);
+    none.rlim_cur = (rlim_t)spare;
+    setrlimit(RLIMIT_NOFILE, &none);
+    scan();
+    setrlimit(RLIMIT_NOFILE, &limit);
+    cr_expect(not(outcome.is_complete));
+    cr_expect(eq(sz, notes.count, 1));
+    scan();
+    cr_expect(outcome.is_complete);
+    cr_expect(eq(sz, outcome.count, 1));
+}
+
+Test(scan, share_that_went_away_is_noted_and_one_that_came_back_is_read_anew)
+{
+    folder_write(&root, "share/f", "f");
+    int number = shares[0].fd;
+    rename(folder_path(&root, "share"), folder_path(&root, "gone"));
+    scan();
+    cr_expect(eq(sz, outcome.count, 0));
+    cr_expect(outcome.is_complete);
+    cr_expect(eq(sz, notes.count, 1));
+    folder_write(&root, "share/new", "n");
+    scan();
+    EXPECT_FILES("new", "new");
+    cr_expect(eq(int, shares[0].fd, number));
+    struct file_stamp stamp;
+    int fd = share_open(number, "new", &stamp);
+    cr_expect(ge(int, fd, 0));
+    close(fd);
+}
+
+Test(scan, too_deep_folders_are_noted)
+{
+    char name[1200];
+    size_t used = (size_t)snprintf(name, sizeof name, "share/");
+    for (int i = 0; i < SCAN_DEPTH_MAX + 1; i++)
+        used += (size_t)snprintf(name + used, sizeof name - used, "d/");
+    folder_make_parents(&root, name);
+    scan();
+    cr_assert(eq(sz, notes.count, 1));
+    cr_expect(ne(ptr, strstr(notes.lines[0], "too deep"), NULL));
+}
+
+Test(scan, share_folder_must_be_a_folder)
+{
+    struct share_folder folder;
+    folder_write(&root, "file", "f");
+    cr_expect(not(share_folder_open(folder_path(&root, "file"), false, &folder)));
+    cr_expect(eq(int, errno, ENOTDIR));
+    cr_expect(not(share_folder_open(folder_path(&root, "none"), false, &folder)));
+    cr_expect(eq(int, errno, ENOENT));
+}
+
+static int open_errno(const char *path)
+{
+    struct file_stamp stamp;
+    int fd = share_open(shares[0].fd, path, &stamp);
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return 0;
+}
+
+Test(scan, share_open_never_leaves_the_share_and_opens_regular_files_only)
+{
+    folder_write(&root, "secret", "s");
+    folder_write(&root, "share/d/f", "f");
+    folder_link(&root, "f", "share/d/link");
+    folder_link(&root, "d", "share/folder");
+    mkfifo(folder_path(&root, "share/fifo"), 0644);
+    cr_expect(eq(int, open_errno("d/f"), 0));
+    cr_expect(eq(int, open_errno("../secret"), EXDEV));
+    cr_expect(eq(int, open_errno(folder_path(&root, "share/d/f")), EXDEV));
+    cr_expect(eq(int, open_errno("d/link"), ELOOP));
+    cr_expect(eq(int, open_errno("folder/f"), ELOOP));
+    cr_expect(eq(int, open_errno("fifo"), EINVAL), "and it does not wait for a writer");
+    cr_expect(eq(int, open_errno("d"), EINVAL));
+    cr_expect(eq(int, open_errno("none"), ENOENT));
+}
