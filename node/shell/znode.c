@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+/* znode: a node that shares folders. Options and the order of start and end; the rest is components. */
+#include "messages/shell/loop.h"
+#include "messages/shell/socket.h"
+#include "node/shell/broker_client.h"
+#include "node/shell/node_address.h"
+#include "node/shell/node_state.h"
+#include "node/shell/share_source.h"
+#include "tools/cli/endpoint.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/value.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One for each core that sends, up to 4. */
+#define IO_THREADS_MAX 4
+
+/* Reads that are served have threads of their own, so that hashing and scanning never hold them up. */
+#define SERVING_THREADS 4
+
+/* A disk that hangs must not keep a node from ending: this is well below the 3 s that it may take. */
+#define END_SECONDS 2
+
+/* To find out whether a broker's name is this machine; a resolver that takes longer is of no use. */
+#define RESOLVE_MS 2000
+
+#define AGENT "znode/" ZSWARM_VERSION
+
+static struct {
+    struct endpoint broker;
+    struct option_texts shares;
+    char *home, *name, *state, *bind;
+    uint16_t port_first, port_last; /* 0, 0: ephemeral */
+    bool has_no_broker, is_daemon;
+} settings = {
+    .broker = {"127.0.0.1", BROKER_PORT_DEFAULT},
+    .port_first = NODE_PORT_FIRST,
+    .port_last = NODE_PORT_LAST,
+};
+
+struct node {
+    struct output *output;
+    struct node_state state;
+    struct host bound; /* when is_bound_to_one */
+    bool is_bound_to_one;
+    struct loop *loop;
+    struct workers *serving, *hashing;
+    struct shares *shares;
+    struct holdings *holdings;
+    struct data_port *port;
+    struct broker_client *broker;
+    bool is_ready;
+};
+
+/* Options. */
+
+static const char *set_port(void *target, const char *value)
+{
+    (void)target;
+    if (strcmp(value, "auto") == 0) {
+        settings.port_first = NODE_PORT_FIRST;
+        settings.port_last = NODE_PORT_LAST;
+    } else if (strcmp(value, "0") == 0) {
+        settings.port_first = settings.port_last = 0;
+    } else if (port_parse(value, &settings.port_first)) {
+        settings.port_last = settings.port_first;
+    } else if (!port_range_parse(value, &settings.port_first, &settings.port_last)) {
+        return "a port, a range A-B, auto or 0";
+    }
+    return NULL;
+}
+
+/* A name is also that of a folder. */
+static const char *set_name(void *target, const char *value)
+{
+    struct text name = text_of(value);
+    if (name.size == 0 || name.size > LABEL_SIZE_MAX || !text_is_clean(name) || strchr(value, '/') ||
+        value[0] == '.')
+        return "1 to 64 bytes of UTF-8 without '/' and not beginning with a dot";
+    return option_text(target, value);
+}
+
+static const char *set_bind(void *target, const char *value)
+{
+    struct host host;
+    return host_parse(text_of(value), &host) ? option_text(target, value)
+                                             : "a numeric address of this machine";
+}
+
+static const struct cli_option options[] = {
+    {"broker", 0, "ENDPOINT", "join there (default tcp://127.0.0.1:6881)", option_broker, &settings.broker},
+    {"no-broker", 0, NULL, "join nowhere: only those who know the address find this node", option_flag,
+     &settings.has_no_broker},
+    {"share", 0, "DIR", "share this folder; repeat for more", option_texts, &settings.shares},
+    {"home", 0, "DIR", "share this folder and its Download/ (default ~/Downloads/P2P/User-<port>)",
+     option_text, &settings.home},
+    {"port", 0, "P|A-B|auto|0", "the data port (default auto: a free one in 9000-9999)", set_port, NULL},
+    {"bind", 0, "ADDR", "bind the data port on this address only", set_bind, &settings.bind},
+    {"name", 0, "NAME", "how others see this node (default User-<port>)", set_name, &settings.name},
+    {"state", 0, "DIR", "keep id, port, hashes and lock there", option_text, &settings.state},
+    {"daemon", 0, NULL, "serve only, without a console", option_flag, &settings.is_daemon},
+    {NULL, 0, NULL, NULL, NULL, NULL},
+};
+
+static const struct cli_program program = {
+    .name = "znode",
+    .operands = "",
+    .summary = "Shares folders: answers searches and serves files.",
+    .options = options,
+    .example = "znode --broker tcp://192.168.1.10:6881 --share /srv/data",
+    .exits = "0 stopped by SIGTERM or SIGINT, 2 error",
+};
+
+/* Start. Each step is false after an error that was told. */
+
+static bool open_state(struct node *self)
+{
+    char *path = NULL;
+    enum node_state_result result = settings.state
+                                        ? node_state_open(&self->state, settings.state, &path)
+                                        : node_state_open_profile(&self->state, settings.name, &path);
+    int error = errno;
+    if (result == NODE_STATE_LOCKED)
+        output_error(self->output, "another znode is using %s: stop it, or choose another --state or --name",
+                     path ? path : "this state");
+    else if (result == NODE_STATE_FAILED)
+        output_error(self->output, "cannot keep state in %s: %s; choose a folder to write to with --state",
+                     path, strerror(error));
+    free(path);
+    if (result != NODE_STATE_OPEN)
+        return false;
+    if (self->state.was_damaged && self->state.is_new_id)
+        output_note(self->output, "%s/state was damaged: this node has a new id now; nothing else is lost",
+                    self->state.folder);
+    else if (self->state.was_damaged)
+        output_note(self->output, "%s/state was damaged and has been written anew; the node id is the same",
+                    self->state.folder);
+    return true;
+}
+
+static bool broker_is_on_this_machine(void)
+{
+    struct address_list list;
+    if (endpoint_resolve(&settings.broker, RESOLVE_MS, &list))
+        return false; /* not known now; others may reach it */
+    return host_is_loopback(&list.entries[0].host);
+}
+
+static void choose_bind(struct node *self)
+{
+    if (settings.bind) {
+        self->is_bound_to_one = host_parse(text_of(settings.bind), &self->bound);
+        static const struct host any;
+        static const struct host any_v4 = {{[10] = 0xff, [11] = 0xff}};
+        if (host_equal(&self->bound, &any) || host_equal(&self->bound, &any_v4))
+            self->is_bound_to_one = false;
+    } else if (!settings.has_no_broker && broker_is_on_this_machine()) {
+        self->is_bound_to_one = host_parse(text_of("127.0.0.1"), &self->bound);
+        output_note(
+            self->output,
+            "the broker is on this machine, so only this machine can reach this node; --bind changes that");
+    }
+}
+
+static bool is_reachable(const struct node *self)
+{
+    return !self->is_bound_to_one || !host_is_loopback(&self->bound);
+}
+
+static void tell_bind_failed(const struct node *self, int error)
+{
+    uint16_t first = settings.port_first, last = settings.port_last;
+    const char *where = settings.bind ? settings.bind : is_reachable(self) ? "all interfaces" : "127.0.0.1";
+    if (error == EADDRINUSE && first == last)
+        output_error(self->output,
+                     "port %u is in use: stop the program that has it, or choose another --port", first);
+    else if (error == EADDRINUSE)
+        output_error(self->output, "all ports of %u-%u are in use: choose another range with --port", first,
+                     last);
+    else
+        output_error(self->output, "cannot bind port %u on %s: %s; choose another --bind or --port", first,
+                     where, strerror(error));
+}
+
+static bool bind_port(struct node *self)
+{
+    choose_bind(self);
+    self->port = data_port_new(self->loop, self->serving);
+    if (!self->port) {
+        output_error(self->output, "no socket: %s; raise the limit of open files with ulimit -n",
+                     strerror(errno));
+        return false;
+    }
+    struct port_choice choice = {self->state.port, settings.port_first, settings.port_last};
+    uint16_t port, before = self->state.port;
+    if (!node_address_bind(self->port, self->is_bound_to_one ? &self->bound : NULL, &choice, &port)) {
+        tell_bind_failed(self, errno);
+        return false;
+    }
+    bool was_wanted = before != 0 && before >= settings.port_first && before <= settings.port_last;
+    if (was_wanted && before != port)
+        output_note(self->output, "port %u of the last start is in use: taking %u", before, port);
+    self->state.port = port;
+    return true;
+}
+
+/* The name stays that of the first start, whatever the port is now. */
+static void choose_name(struct node *self)
+{
+    char name[32];
+    if (settings.name) {
+        node_state_set(&self->state.name, settings.name);
+    } else if (!self->state.name || strlen(self->state.name) > LABEL_SIZE_MAX ||
+               !text_is_clean(text_of(self->state.name))) {
+        snprintf(name, sizeof name, "User-%u", self->state.port);
+        node_state_set(&self->state.name, name);
+    }
+}
+
+static void choose_home(struct node *self)
+{
+    if (settings.home) {
+        char *real = realpath(settings.home, NULL);
+        node_state_set(&self->state.home, real ? real : settings.home);
+        free(real);
+    } else if (!self->state.home) {
+        char *home = NULL;
+        const char *user_home = getenv("HOME");
+        if (asprintf(&home, "%s/Downloads/P2P/User-%u", user_home ? user_home : "", self->state.port) < 0)
+            return;
+        node_state_set(&self->state.home, home);
+        free(home);
+    }
+}
+
+static bool make_folder(const char *path)
+{
+    char *copy = strdup(path);
+    bool is_made = copy != NULL;
+    for (char *at = copy ? strchr(copy + 1, '/') : NULL; at && is_made; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        is_made = mkdir(copy, 0777) == 0 || errno == EEXIST;
+        *at = '/';
+    }
+    free(copy);
+    return is_made && (mkdir(path, 0777) == 0 || errno == EEXIST);
+}
+
+static bool add_share(struct node *self, const char *path, bool is_flat)
+{
+    if (shares_add_folder(self->shares, path, is_flat))
+        return true;
+    if (errno == ENOSPC)
+        output_error(self->output, "cannot share '%s': at most %d folders", path, SHARES_FOLDERS_MAX);
+    else
+        output_error(self->output, "cannot share '%s': %s; give a folder that you may read with --share",
+                     path, strerror(errno));
+    return false;
+}
+
+static bool add_home(struct node *self)
+{
+    choose_home(self);
+    char *download = NULL;
+    if (!self->state.home || asprintf(&download, "%s/Download", self->state.home) < 0)
+        return false;
+    bool is_made = make_folder(self->state.home) && make_folder(download);
+    if (!is_made)
+        output_error(self->output, "cannot make '%s': %s; choose another --home, or a --share", download,
+                     strerror(errno));
+    bool is_added = is_made && add_share(self, self->state.home, true) && add_share(self, download, false);
+    free(download);
+    return is_added;
+}
+
+static bool open_shares(struct node *self)
+{
+    char *cache = node_state_path(&self->state, "hashes.sqlite");
+    self->shares = shares_new(self->hashing, cache);
+    free(cache);
+    for (size_t i = 0; i < settings.shares.count; i++) {
+        if (!add_share(self, settings.shares.items[i], false))
+            return false;
+    }
+    return (settings.shares.count > 0 && !settings.home) || add_home(self);
+}
+
+static bool start_threads(struct node *self)
+{
+    self->loop = loop_new();
+    self->serving = workers_new(SERVING_THREADS);
+    self->hashing = workers_new(workers_default_count());
+    if (self->loop && self->serving && self->hashing)
+        return true;
+    output_error(self->output, "cannot start threads: %s; raise the limits with ulimit -u and -n",
+                 strerror(errno));
+    return false;
+}
+
+/* Running. */
+
+static void print_ready(struct node *self, const struct host *host, uint16_t port)
+{
+    if (self->is_ready)
+        return;
+    self->is_ready = true;
+    char endpoint[ENDPOINT_TEXT_SIZE], id[2 * sizeof self->state.id.bytes + 1];
+    endpoint_format(host, port, endpoint);
+    hex_format(self->state.id.bytes, sizeof self->state.id.bytes, id);
+    output_line(self->output, "ready %s %s", endpoint, id);
+    output_flush(self->output);
+}
+
+static void on_joined(void *owner, const struct host *host, uint16_t port)
+{
+    struct node *self = owner;
+    char endpoint[ENDPOINT_FORMAT_SIZE];
+    endpoint_show(&settings.broker, endpoint);
+    output_note(self->output, "joined the broker %s", endpoint);
+    print_ready(self, host, port);
+}
+
+static void on_trouble(void *owner, const char *text)
+{
+    struct node *self = owner;
+    output_note(self->output, "%s", text);
+}
+
+static void on_workers(void *owner)
+{
+    workers_collect(owner);
+}
+
+static uint64_t on_tick(void *owner, uint64_t now_ms)
+{
+    struct node *self = owner;
+    uint64_t next_ms = shares_tick(self->shares, now_ms);
+    char *line;
+    while ((line = shares_take_message(self->shares))) {
+        output_note(self->output, "%s", line);
+        free(line);
+    }
+    return next_ms;
+}
+
+static bool start_serving(struct node *self)
+{
+    self->holdings = holdings_new(shares_index(self->shares));
+    struct peer_server_config config = {
+        .node = self->state.id,
+        .instance = random_u64(),
+        .node_name = text_of(self->state.name),
+        .agent = text_of(AGENT),
+        .features = is_reachable(self) ? FEATURE_REACHABLE : 0,
+    };
+    struct content_source source = share_source(self->shares);
+    /* The order of tickers is that of their effects: what shares found out is told in the same round. */
+    if (loop_add_fd(self->loop, workers_fd(self->serving), on_workers, self->serving) &&
+        loop_add_fd(self->loop, workers_fd(self->hashing), on_workers, self->hashing) &&
+        loop_add_ticker(self->loop, on_tick, self) &&
+        data_port_start(self->port, &config, self->holdings, &source))
+        return true;
+    output_error(self->output, "cannot serve: %s", strerror(errno));
+    return false;
+}
+
+static bool start_joining(struct node *self)
+{
+    if (settings.has_no_broker) {
+        struct host host = self->is_bound_to_one ? self->bound : node_address_of_machine();
+        print_ready(self, &host, self->state.port);
+        return true;
+    }
+    struct broker_client_config config = {
+        .broker_host = settings.broker.host,
+        .broker_port = settings.broker.port,
+        .link = {.node = self->state.id,
+                 .boot = random_u64(),
+                 .port = self->state.port,
+                 .node_name = text_of(self->state.name),
+                 .agent = text_of(AGENT),
+                 .features = is_reachable(self) ? FEATURE_REACHABLE : 0},
+    };
+    struct broker_client_events events = {.owner = self, .joined = on_joined, .trouble = on_trouble};
+    self->broker = broker_client_new(self->loop, self->hashing, &config, self->holdings, &events);
+    if (self->broker)
+        return true;
+    output_error(self->output, "no socket to the broker: %s; raise the limit of open files with ulimit -n",
+                 strerror(errno));
+    return false;
+}
+
+static bool start(struct node *self)
+{
+    if (!open_state(self) || !start_threads(self) || !bind_port(self))
+        return false;
+    choose_name(self);
+    if (!open_shares(self))
+        return false;
+    if (!node_state_save(&self->state))
+        output_note(self->output, "cannot write %s/state: %s; the next start may have another port",
+                    self->state.folder, strerror(errno));
+    return start_serving(self) && start_joining(self);
+}
+
+/* End. */
+
+static void end_at_once(int number)
+{
+    (void)number;
+    _exit(EXIT_DONE); /* a disk hangs; all that must last was written before */
+}
+
+static void stop(struct node *self)
+{
+    signal(SIGALRM, end_at_once);
+    alarm(END_SECONDS);
+    if (self->broker)
+        broker_client_stop(self->broker);
+    if (self->port)
+        data_port_stop(self->port);
+    workers_destroy(&self->serving);
+    workers_destroy(&self->hashing);
+    broker_client_destroy(&self->broker);
+    data_port_destroy(&self->port);
+    holdings_destroy(&self->holdings);
+    shares_destroy(&self->shares);
+    loop_destroy(&self->loop);
+    node_state_release(&self->state);
+}
+
+static unsigned io_threads(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores > IO_THREADS_MAX ? IO_THREADS_MAX : (unsigned)cores;
+}
+
+int main(int argc, char **argv)
+{
+    int operand = argc;
+    char *error = NULL;
+    enum options_result result = options_read(&program, argc, argv, &operand, &error);
+    if (result == OPTIONS_SHOWN)
+        return EXIT_DONE;
+    struct node node = {.output = output_new(program.name, false), .state = {.lock_fd = -1}};
+    if (result == OPTIONS_WRONG) {
+        output_error(node.output, "%s", error);
+    } else if (operand < argc) {
+        output_error(node.output, "unexpected '%s': folders are given with --share", argv[operand]);
+    } else {
+        process_start(io_threads());
+        if (start(&node))
+            loop_run(node.loop);
+        stop(&node);
+        process_finish();
+    }
+    free(error);
+    free(settings.home);
+    free(settings.name);
+    free(settings.state);
+    free(settings.bind);
+    option_texts_release(&settings.shares);
+    return output_finish(&node.output);
+}
