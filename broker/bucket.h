@@ -10,8 +10,7 @@
  */
 
 #include "broker/peer.h"
-
-#include <uthash.h>
+#include "broker/table.h"
 
 /*
  * Strangers' addresses make buckets: 16384 of about 150 bytes cost 2.5 MiB. The longest unused goes first;

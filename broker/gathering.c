@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/gathering.h"
+#include "broker/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 /* Array headers around what file_entry_size() and source_entry_size() count; msgpack needs at most 5 bytes
  * each. */

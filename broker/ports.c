@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/ports.h"
+#include "broker/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 
 struct place {

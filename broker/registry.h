@@ -11,9 +11,8 @@
  */
 
 #include "broker/peer.h"
+#include "broker/table.h"
 #include "messages/message.h"
-
-#include <uthash.h>
 
 /* An fd beyond this is treated as unknown: twice the open files that process_start() asks for. */
 #define REGISTRY_CONNECTIONS_MAX 131072
