@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_CHUNK_STORE_H
+#define NODE_SHELL_CHUNK_STORE_H
+
+/*
+ * A file while it is being fetched: `.NAME.<12 hex digits of the id>.zpart` beside its target, or in a folder
+ * of its own on the same file system.
+ *
+ * Behind the content, from the next multiple of 4096 bytes, the partial file keeps the have-map and the chunk
+ * layer (docs/architecture.md, "Partial files"), so that one file is all there is to keep, move or remove.
+ * What a map claims is a hint: every claimed chunk is hashed again before it counts. flock() keeps a second
+ * program out for as long as the store is open.
+ */
+#include "messages/id.h"
+#include "node/chunk_map.h"
+#include "node/layout.h"
+
+#include <sys/types.h>
+
+enum store_result {
+    STORE_OK,
+    STORE_LOCKED, /* another program is fetching this very file */
+    STORE_FAILED, /* errno */
+};
+
+enum publish_result {
+    PUBLISH_OK,
+    PUBLISH_EXISTS, /* another file has the name; the partial file is kept, complete */
+    PUBLISH_FAILED, /* errno; kept, and to be hashed again */
+};
+
+struct chunk_store;
+
+/* Opens or makes the partial file in `folder` for a target called `name` (one path component). */
+enum store_result chunk_store_open(const char *folder, const char *name, const struct file_id *id,
+                                   const struct layout *layout, struct chunk_store **ret_store);
+
+/* For a target that is not a file: an unnamed temporary file in $TMPDIR. */
+enum store_result chunk_store_open_unnamed(const struct file_id *id, const struct layout *layout,
+                                           struct chunk_store **ret_store);
+
+/* Keeps the partial file, or removes it. */
+void chunk_store_close(struct chunk_store **self_p);
+void chunk_store_discard(struct chunk_store **self_p);
+
+int chunk_store_fd(const struct chunk_store *self);
+const char *chunk_store_name(const struct chunk_store *self);
+
+/* The chunks that may be here: by the map, or all that could be when there is no valid map. */
+const struct chunk_map *chunk_store_claims(const struct chunk_store *self);
+
+/* The chunk layer that an earlier run kept, unverified; NULL if none. Valid until closed. */
+const struct hash *chunk_store_layer(const struct chunk_store *self);
+
+/* Bytes still to be allocated on the file system, and bytes free there for us. False with errno. */
+bool chunk_store_space(const struct chunk_store *self, uint64_t *ret_needed, uint64_t *ret_free);
+
+/* Safe from one worker at a time. 0 or an errno. `bits` is the bitfield of chunks that are written. */
+int chunk_store_write_map(struct chunk_store *self, const uint8_t *bits);
+int chunk_store_write_layer(struct chunk_store *self, const struct hash *layer);
+
+/*
+ * Drops map and layer, syncs, and renames to the target without replacing (`must_replace`: atomically instead
+ * of it). On a worker: it syncs. After PUBLISH_OK only chunk_store_close() is left to do.
+ */
+enum publish_result chunk_store_publish(struct chunk_store *self, bool must_replace);
+
+/* Partial files in `folder` of the same name and another id; calls `found` for each. */
+void chunk_store_find_others(const char *folder, const char *name, const struct file_id *id, void *owner,
+                             void (*found)(void *owner, int folder_fd, const char *partial_name));
+
+#endif
