@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/download_private.h"
 
-#include "node/tree.h"
-
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +72,7 @@ struct download *download_new(const struct download_config *config, uint64_t now
         self->config.budget_bytes = DOWNLOAD_BUDGET_BYTES;
     self->layout = layout_of(config->size);
     chunk_map_init(&self->chunks, self->layout.chunk_count);
+    chunk_map_init(&self->claims, self->layout.chunk_count);
     self->picker = picker_new(&self->layout, config->is_in_order, config->seed);
     if (self->layout.chunk_log2 > BLOCK_LOG2)
         self->verifier = verifier_new(&self->layout);
@@ -90,6 +89,7 @@ void download_destroy(struct download **self_p)
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++)
         chunk_map_release(&self->sources[i].chunks);
     chunk_map_release(&self->chunks);
+    chunk_map_release(&self->claims);
     picker_destroy(&self->picker);
     verifier_destroy(&self->verifier);
     free(self->layer);
@@ -137,15 +137,6 @@ struct download_source download_source_at(const struct download *self, uint32_t 
     };
 }
 
-void download_load_chunk(struct download *self, uint32_t chunk)
-{
-    assert(!self->is_started);
-    if (!chunk_map_set(&self->chunks, chunk))
-        return;
-    picker_have(self->picker, chunk);
-    self->saved_bytes += layout_chunk_length(&self->layout, chunk);
-}
-
 void download_start(struct download *self, uint64_t now_ms, struct download_effects *effects)
 {
     self->is_started = true;
@@ -153,7 +144,9 @@ void download_start(struct download *self, uint64_t now_ms, struct download_effe
     if (chunk_map_is_full(&self->chunks)) {
         self->is_over = true;
         download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
+        return;
     }
+    download_schedule(self, now_ms, effects);
 }
 
 /* Lets go of everything that a source was asked for or holds. */

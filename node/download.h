@@ -55,6 +55,8 @@ enum download_effect_kind {
     DOWNLOAD_DISCONNECT, /* close it */
     DOWNLOAD_SEND,       /* send the header frame `bytes` to `source` */
     DOWNLOAD_PROCESS,  /* hash and write the payload that was just handed in; then download_on_processed() */
+    DOWNLOAD_CHECK,    /* read chunk `chunk` of the partial file and check it by `order`; then
+                          download_on_checked() */
     DOWNLOAD_SAVED,    /* chunk `chunk` is verified and written: keep that in the have-map */
     DOWNLOAD_SOURCE,   /* tell: `source` has a new state */
     DOWNLOAD_COMPLETE, /* every chunk is verified and written */
@@ -158,8 +160,14 @@ const struct hash *download_layer(const struct download *self);
  * to the root. */
 bool download_load_layer(struct download *self, const struct hash *layer, uint32_t count);
 
-/* Before the first source: a chunk that an earlier run saved, and that is trusted or was hashed again. */
-void download_load_chunk(struct download *self, uint32_t chunk);
+/*
+ * Before the start: a chunk that an earlier run says to have written. It is not asked for, but hashed again
+ * (in the background, DOWNLOAD_CHECKS_MAX at a time) before it counts; if it is not right it is fetched.
+ */
+void download_claim_chunk(struct download *self, uint32_t chunk);
+#define DOWNLOAD_CHECKS_MAX 4
+void download_on_checked(struct download *self, uint32_t chunk, bool is_right, uint64_t now_ms,
+                         struct download_effects *effects);
 
 /* Begins; completes at once when nothing is missing. */
 void download_start(struct download *self, uint64_t now_ms, struct download_effects *effects);

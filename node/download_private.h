@@ -58,7 +58,10 @@ struct download {
     struct download_config config;
     struct layout layout;
     struct chunk_map chunks; /* verified and saved */
-    struct hash *layer;      /* chunk_count hashes, NULL for one chunk */
+    struct chunk_map claims; /* written by an earlier run, not checked yet */
+    uint32_t claim_cursor;
+    uint32_t checking_count;
+    struct hash *layer; /* chunk_count hashes, NULL for one chunk */
     bool has_layer;
     uint32_t layer_source; /* who is being asked for the layer, or UINT32_MAX */
     uint32_t layer_received;
@@ -100,6 +103,13 @@ bool download_read_refused(struct download *self, uint32_t source, uint64_t rid,
 void download_check_stalls(struct download *self, uint64_t now_ms, struct download_effects *effects);
 uint64_t download_stall_at_ms(const struct download *self, const struct source *source);
 void download_something_changed(struct download *self);
+
+void download_save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
+                         struct download_effects *effects);
+const struct hash *download_expected(const struct download *self, uint32_t chunk);
+
+/* What an earlier run left (download_claims.c). */
+void download_check_claims(struct download *self, struct download_effects *effects);
 
 /* The chunk layer (download_layer.c). */
 bool download_needs_layer(const struct download *self);

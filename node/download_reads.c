@@ -186,13 +186,15 @@ static bool is_starved(const struct download *self)
         if (self->sources[i].state == SOURCE_CONNECTING || self->sources[i].state == SOURCE_READY)
             return false;
     }
-    return self->processing_bytes == 0;
+    return self->processing_bytes == 0 && self->checking_count == 0;
 }
 
 void download_schedule(struct download *self, uint64_t now_ms, struct download_effects *effects)
 {
     if (self->is_over || !self->is_started)
         return;
+    if (!download_needs_layer(self))
+        download_check_claims(self, effects);
     if (is_starved(self)) {
         if (!self->was_starved)
             download_emit(effects, DOWNLOAD_STARVED, UINT32_MAX);
@@ -252,6 +254,11 @@ static void cancel_duplicates(struct download *self, const struct run *run, stru
     }
 }
 
+const struct hash *download_expected(const struct download *self, uint32_t chunk)
+{
+    return layout_has_layer(&self->layout) ? &self->layer[chunk] : &self->config.root;
+}
+
 static void order_processing(struct download *self, struct read *read, struct download_effects *effects)
 {
     struct download_effect *effect = download_emit(effects, DOWNLOAD_PROCESS, read->source);
@@ -264,7 +271,7 @@ static void order_processing(struct download *self, struct read *read, struct do
         .span_bytes = is_part ? BLOCK_SIZE : 1u << self->layout.chunk_log2,
     };
     if (!is_part)
-        effect->order.expected = layout_has_layer(&self->layout) ? &self->layer[chunk] : &self->config.root;
+        effect->order.expected = download_expected(self, chunk);
 }
 
 void download_on_data(struct download *self, uint32_t index, const struct message *message,
@@ -295,8 +302,8 @@ void download_on_data(struct download *self, uint32_t index, const struct messag
     order_processing(self, read, effects);
 }
 
-static void save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
-                       struct download_effects *effects)
+void download_save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
+                         struct download_effects *effects)
 {
     if (!chunk_map_set(&self->chunks, chunk))
         return;
@@ -340,7 +347,7 @@ static void on_block(struct download *self, const struct read *read, const struc
         if (culprits == 0)
             reserve_for_one(self, chunk);
     } else if (verdict == VERDICT_GOOD) {
-        save_chunk(self, chunk, now_ms, effects);
+        download_save_chunk(self, chunk, now_ms, effects);
     }
     download_ban_culprits(self, culprits, now_ms, effects);
 }
@@ -349,7 +356,7 @@ static void on_chunks(struct download *self, const struct read *read, uint64_t n
                       struct download_effects *effects)
 {
     for (uint32_t i = read->run.unit; i < read->run.unit + read->run.unit_count; i++)
-        save_chunk(self, i, now_ms, effects);
+        download_save_chunk(self, i, now_ms, effects);
 }
 
 static void fail(struct download *self, int error_number, struct download_effects *effects)
