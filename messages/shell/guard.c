@@ -51,7 +51,13 @@ struct guard {
 
 struct guard *guard_new(void *socket, size_t budget_bytes, unsigned per_address_max)
 {
-    void *monitor = monitor_open(socket, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED);
+    int type = ZMQ_ROUTER;
+    size_t size = sizeof type;
+    zmq_getsockopt(socket, ZMQ_TYPE, &type, &size);
+    int events = type == ZMQ_ROUTER ? ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED
+                                    : ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_CLOSED |
+                                          ZMQ_EVENT_DISCONNECTED;
+    void *monitor = monitor_open(socket, events);
     if (!monitor)
         return NULL;
     struct guard *self = calloc(1, sizeof *self);
@@ -125,23 +131,35 @@ static void on_begun(struct guard *self, int fd)
         cut(connection, fd);
 }
 
-bool guard_next_lost(struct guard *self, int *ret_fd)
+enum guard_event guard_next(struct guard *self, int *ret_fd)
 {
     uint16_t event = 0;
     uint32_t value = 0;
     while (monitor_next(self->monitor, &event, &value)) {
         int fd = (int)value;
+        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+            return GUARD_READY;
+        if (event == ZMQ_EVENT_CLOSED)
+            return GUARD_REFUSED;
         if (fd < 0)
             continue;
-        if (event != ZMQ_EVENT_DISCONNECTED) {
-            on_begun(self, fd);
-            continue;
+        if (event == ZMQ_EVENT_DISCONNECTED) {
+            connection_at(self, fd)->is_live = false;
+            *ret_fd = fd;
+            return GUARD_LOST;
         }
-        connection_at(self, fd)->is_live = false;
-        *ret_fd = fd;
-        return true;
+        on_begun(self, fd);
     }
-    return false;
+    return GUARD_NOTHING;
+}
+
+bool guard_next_lost(struct guard *self, int *ret_fd)
+{
+    enum guard_event event;
+    do {
+        event = guard_next(self, ret_fd);
+    } while (event != GUARD_NOTHING && event != GUARD_LOST);
+    return event == GUARD_LOST;
 }
 
 void guard_delivered(struct guard *self, int fd, size_t bytes)

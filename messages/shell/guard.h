@@ -3,7 +3,7 @@
 #define MESSAGES_SHELL_GUARD_H
 
 /*
- * Watches the connections of one bound socket through its monitor.
+ * Watches the connections of one socket through its monitor.
  *
  * libzmq's high-water marks and message sizes do not bound memory: a peer that never ends a multipart
  * message grows the heap unseen. So the bytes that the kernel received on a connection are compared with
@@ -23,10 +23,18 @@ void guard_destroy(struct guard **self_p);
 /* The monitor's PAIR socket, to poll. */
 void *guard_socket(struct guard *self);
 
-/*
- * Reads the monitor's events. Returns true and the fd of a connection that ended, once for each; call until
- * false. The number may already be used again: see docs/architecture.md, "Lost connections".
- */
+enum guard_event {
+    GUARD_NOTHING,
+    GUARD_LOST,    /* a connection ended; its number may already be used again: docs/architecture.md, "Lost
+                      connections" */
+    GUARD_READY,   /* on a DEALER: connected, messages can be sent */
+    GUARD_REFUSED, /* on a DEALER: an attempt to connect failed; libzmq tries again */
+};
+
+/* Reads the monitor's next event; *ret_fd is set for GUARD_LOST. Call until GUARD_NOTHING. */
+enum guard_event guard_next(struct guard *self, int *ret_fd);
+
+/* The same for who only wants to know of lost connections: true for each. */
 bool guard_next_lost(struct guard *self, int *ret_fd);
 
 /* Account bytes that came out of the socket. */
