@@ -389,9 +389,9 @@ static void on_have(struct download *self, uint32_t index, const struct message 
     source->has_nothing = false;
 }
 
-/* What an ERROR to a READ means for the source that sent it. */
-static void on_read_error(struct download *self, uint32_t index, const struct message *message,
-                          const struct run *run, uint64_t now_ms, struct download_effects *effects)
+/* What an ERROR to a READ, or to HASHES (then `run` is NULL), means for the source that sent it. */
+static void on_request_error(struct download *self, uint32_t index, const struct message *message,
+                             const struct run *run, uint64_t now_ms, struct download_effects *effects)
 {
     struct source *source = &self->sources[index];
     const struct message_error *error = &message->error;
@@ -401,7 +401,7 @@ static void on_read_error(struct download *self, uint32_t index, const struct me
         source->retry_at_ms = now_ms + (error->retry_ms ? error->retry_ms : RETRY_DEFAULT_MS);
         break;
     case ERROR_BAD_RANGE:
-        if (source->is_partial) { /* it lost chunks that it had; the others may still be there */
+        if (run && source->is_partial) { /* it lost chunks that it had; the others may still be there */
             for (uint32_t i = run->unit; i < run->unit + run->unit_count; i++)
                 chunk_map_clear(&source->chunks, picker_chunk_of_unit(self->picker, i));
             break;
@@ -428,9 +428,10 @@ static void on_error(struct download *self, uint32_t index, const struct message
     struct source *source = &self->sources[index];
     struct run run;
     if (download_read_refused(self, index, message->rid, &run)) {
-        on_read_error(self, index, message, &run, now_ms, effects);
+        on_request_error(self, index, message, &run, now_ms, effects);
     } else if (source->layer_rid != 0 && message->rid == source->layer_rid) {
         download_layer_refused(self, index);
+        on_request_error(self, index, message, NULL, now_ms, effects);
     } else if (source->state == SOURCE_CONNECTING && message->rid == source->hello_rid) {
         bool is_other = message->error.code == ERROR_WRONG_NODE;
         download_source_left(self, index, is_other ? "another node answers at this address" : "refused us",
@@ -541,7 +542,7 @@ uint64_t download_next_deadline_ms(const struct download *self)
             next_ms = earlier(next_ms, source->deadline_ms);
         if (source->state != SOURCE_READY)
             continue;
-        if (source->inflight_count > 0)
+        if (source->inflight_count > 0 || self->layer_source == i)
             next_ms = earlier(next_ms, download_stall_at_ms(self, source));
         if (source->retry_at_ms > self->progress_at_ms)
             next_ms = earlier(next_ms, source->retry_at_ms);

@@ -61,7 +61,7 @@ void download_ask_layer(struct download *self, uint64_t now_ms, struct download_
         return;
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];
-        if (source->state != SOURCE_READY || source->has_layer_failed || source->retry_at_ms > now_ms)
+        if (source->state != SOURCE_READY || source->retry_at_ms > now_ms)
             continue;
         make_room(self);
         self->layer_source = i;
@@ -73,7 +73,6 @@ void download_ask_layer(struct download *self, uint64_t now_ms, struct download_
 
 void download_layer_refused(struct download *self, uint32_t source)
 {
-    self->sources[source].has_layer_failed = true;
     self->sources[source].layer_rid = 0;
     if (self->layer_source == source)
         self->layer_source = UINT32_MAX;

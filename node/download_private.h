@@ -41,7 +41,6 @@ struct source {
     uint64_t deadline_ms; /* SOURCE_CONNECTING: for the answer to HELLO and OPEN */
     uint64_t retry_at_ms; /* SOURCE_READY: nothing is asked before; SOURCE_LEFT: not added again before */
     uint64_t hello_rid, open_rid, layer_rid;
-    bool has_layer_failed; /* could not give the chunk layer */
     bool is_partial;
     struct chunk_map chunks; /* when is_partial */
     bool has_nothing;        /* what it holds is asked for already; until something changes */
