@@ -177,10 +177,9 @@ class Restarts(EndToEnd):
         node = self.world.node("node", broker, share)
         fresh = broker.endpoint
         self.world.wait_found(broker, "a")
-        for end in (broker.kill, broker.terminate):
-            end()
+        for end in ("kill", "terminate"):
+            getattr(broker, end)()
             broker = self.world.broker(listen=fresh)
-            end = broker.terminate
             self.world.wait_found(broker, "a")
         with BrokerClient(broker.endpoint) as client:
             self.assertEqual([peer[0].node_id.hex() for peer in client.peers()], [node.node_id])
