@@ -544,7 +544,7 @@ uint64_t download_next_deadline_ms(const struct download *self)
             continue;
         if (source->inflight_count > 0 || self->layer_source == i)
             next_ms = earlier(next_ms, download_stall_at_ms(self, source));
-        if (source->retry_at_ms > self->progress_at_ms)
+        if (source->retry_at_ms > self->scheduled_at_ms)
             next_ms = earlier(next_ms, source->retry_at_ms);
     }
     return next_ms;

@@ -74,6 +74,7 @@ struct download {
     uint64_t inflight_bytes, processing_bytes;
     uint64_t received_bytes, wasted_bytes, saved_bytes;
     uint64_t progress_at_ms;
+    uint64_t scheduled_at_ms; /* what is due by then has been looked at */
     bool is_started, is_over, was_starved;
 };
 

@@ -193,6 +193,7 @@ void download_schedule(struct download *self, uint64_t now_ms, struct download_e
 {
     if (self->is_over || !self->is_started)
         return;
+    self->scheduled_at_ms = now_ms;
     if (!download_needs_layer(self))
         download_check_claims(self, effects);
     if (is_starved(self)) {
