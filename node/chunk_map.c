@@ -47,12 +47,13 @@ bool chunk_map_set(struct chunk_map *self, uint32_t index)
     return true;
 }
 
-void chunk_map_clear(struct chunk_map *self, uint32_t index)
+bool chunk_map_clear(struct chunk_map *self, uint32_t index)
 {
     if (!chunk_map_has(self, index))
-        return;
+        return false;
     self->bits[index / 8] &= (uint8_t)~bit_of(index);
     self->set_count--;
+    return true;
 }
 
 bool chunk_map_load(struct chunk_map *self, struct blob bits)

@@ -22,9 +22,9 @@ void chunk_map_release(struct chunk_map *self);
 bool chunk_map_has(const struct chunk_map *self, uint32_t index);
 bool chunk_map_is_full(const struct chunk_map *self);
 
-/* True when the bit was clear. */
+/* True when the bit was another before. */
 bool chunk_map_set(struct chunk_map *self, uint32_t index);
-void chunk_map_clear(struct chunk_map *self, uint32_t index);
+bool chunk_map_clear(struct chunk_map *self, uint32_t index);
 
 /* Takes over a bitfield from the wire or the disk. False, nothing changed, when its size or spare bits are
  * wrong. */

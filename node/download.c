@@ -156,13 +156,12 @@ static void detach(struct download *self, uint32_t index, struct download_effect
     download_release_reads(self, index, false, effects);
     if (self->layer_source == index)
         self->layer_source = UINT32_MAX;
-    for (uint32_t chunk = 0; chunk < self->layout.chunk_count; chunk++) {
-        if (picker_reserved_for(self->picker, chunk) == index)
-            picker_unreserve(self->picker, chunk);
-    }
     source->begun_chunk = UINT32_MAX;
     if (source->is_partial) {
-        picker_unavailable(self->picker, &source->chunks);
+        for (uint32_t chunk = 0; chunk < self->layout.chunk_count; chunk++) {
+            if (chunk_map_has(&source->chunks, chunk))
+                picker_unavailable(self->picker, chunk);
+        }
         picker_set_partial_sources(self->picker, --self->partial_count);
         source->is_partial = false;
     }
@@ -402,8 +401,11 @@ static void on_request_error(struct download *self, uint32_t index, const struct
         break;
     case ERROR_BAD_RANGE:
         if (run && source->is_partial) { /* it lost chunks that it had; the others may still be there */
-            for (uint32_t i = run->unit; i < run->unit + run->unit_count; i++)
-                chunk_map_clear(&source->chunks, picker_chunk_of_unit(self->picker, i));
+            for (uint32_t i = run->unit; i < run->unit + run->unit_count; i++) {
+                uint32_t chunk = picker_chunk_of_unit(self->picker, i);
+                if (chunk_map_clear(&source->chunks, chunk))
+                    picker_unavailable(self->picker, chunk);
+            }
             break;
         }
         download_source_left(self, index, "refused a range of the file", now_ms, effects);

@@ -106,6 +106,7 @@ void download_release_reads(struct download *self, uint32_t source, bool is_canc
         else
             free_slot(self, read);
     }
+    picker_unreserve_source(self->picker, source);
     download_something_changed(self);
 }
 
@@ -212,9 +213,10 @@ void download_schedule(struct download *self, uint64_t now_ms, struct download_e
         if (!read)
             break;
         struct source *source = &self->sources[index];
+        struct asker asker = {index, source->is_partial ? &source->chunks : NULL, source->begun_chunk,
+                              read_length_max(source)};
         struct run run;
-        if (picker_pick(self->picker, source->is_partial ? &source->chunks : NULL, source->begun_chunk,
-                        read_length_max(source), &run))
+        if (picker_pick(self->picker, &asker, &run))
             ask(self, read, index, &run, now_ms, effects);
         else
             source->has_nothing = true;
@@ -240,6 +242,7 @@ bool download_read_refused(struct download *self, uint32_t source, uint64_t rid,
     *ret_run = read->run;
     picker_unasked(self->picker, &read->run);
     free_slot(self, read);
+    picker_unreserve_source(self->picker, source); /* others may not be held up by it */
     download_something_changed(self);
     return true;
 }
@@ -322,17 +325,20 @@ static void reject(struct download *self, const struct run *run)
 }
 
 /* Fetch a chunk that several sources filled wrongly from one of them, to learn who is wrong. */
-static void reserve_for_one(struct download *self, uint32_t chunk)
+static void reserve_for_one(struct download *self, uint32_t chunk, uint64_t now_ms)
 {
+    uint32_t best = UINT32_MAX;
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
-        struct source *source = &self->sources[i];
+        const struct source *source = &self->sources[i];
         bool holds = !source->is_partial || chunk_map_has(&source->chunks, chunk);
-        if (source->state == SOURCE_READY && holds && source->begun_chunk == UINT32_MAX) {
-            picker_reserve(self->picker, chunk, i);
-            source->begun_chunk = chunk;
-            return;
-        }
+        if (source->state == SOURCE_READY && holds && source->retry_at_ms <= now_ms &&
+            (best == UINT32_MAX || source->inflight_bytes < self->sources[best].inflight_bytes))
+            best = i;
     }
+    if (best == UINT32_MAX)
+        return; /* whoever comes may fill it */
+    picker_reserve(self->picker, chunk, best);
+    self->sources[best].begun_chunk = chunk;
 }
 
 static void on_block(struct download *self, const struct read *read, const struct hash *hash, uint64_t now_ms,
@@ -346,7 +352,7 @@ static void on_block(struct download *self, const struct read *read, const struc
         struct run run = picker_chunk_run(self->picker, chunk);
         reject(self, &run);
         if (culprits == 0)
-            reserve_for_one(self, chunk);
+            reserve_for_one(self, chunk, now_ms);
     } else if (verdict == VERDICT_GOOD) {
         download_save_chunk(self, chunk, now_ms, effects);
     }

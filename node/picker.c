@@ -104,12 +104,10 @@ void picker_available(struct picker *self, uint32_t chunk)
         self->availability[chunk]++;
 }
 
-void picker_unavailable(struct picker *self, const struct chunk_map *chunks)
+void picker_unavailable(struct picker *self, uint32_t chunk)
 {
-    for (uint32_t i = 0; i < chunks->count; i++) {
-        if (chunk_map_has(chunks, i) && self->availability[i] > 0)
-            self->availability[i]--;
-    }
+    if (self->availability[chunk] > 0)
+        self->availability[chunk]--;
 }
 
 void picker_set_partial_sources(struct picker *self, uint32_t count)
@@ -137,26 +135,32 @@ static uint32_t missing_unit(const struct picker *self, uint32_t chunk)
     return UINT32_MAX;
 }
 
-static bool may_ask(const struct picker *self, const struct chunk_map *chunks, uint32_t chunk)
+static bool may_ask(const struct picker *self, const struct asker *asker, uint32_t chunk)
 {
-    return (!chunks || chunk_map_has(chunks, chunk)) &&
-           (!self->reserved || self->reserved[chunk] == UINT32_MAX);
+    if (asker->chunks && !chunk_map_has(asker->chunks, chunk))
+        return false;
+    return !self->reserved || self->reserved[chunk] == UINT32_MAX || self->reserved[chunk] == asker->source;
 }
 
-static uint32_t lowest_chunk(const struct picker *self, const struct chunk_map *chunks)
+static bool is_open_to(const struct picker *self, const struct asker *asker, uint32_t chunk)
+{
+    return may_ask(self, asker, chunk) && missing_unit(self, chunk) != UINT32_MAX;
+}
+
+static uint32_t lowest_chunk(const struct picker *self, const struct asker *asker)
 {
     for (uint32_t i = self->first_missing_chunk; i < self->layout.chunk_count; i++) {
-        if (may_ask(self, chunks, i) && missing_unit(self, i) != UINT32_MAX)
+        if (is_open_to(self, asker, i))
             return i;
     }
     return UINT32_MAX;
 }
 
-static uint32_t rarest_chunk(struct picker *self, const struct chunk_map *chunks)
+static uint32_t rarest_chunk(struct picker *self, const struct asker *asker)
 {
     uint32_t best = UINT32_MAX, ties = 0;
     for (uint32_t i = self->first_missing_chunk; i < self->layout.chunk_count; i++) {
-        if (!may_ask(self, chunks, i) || missing_unit(self, i) == UINT32_MAX)
+        if (!is_open_to(self, asker, i))
             continue;
         if (best == UINT32_MAX || self->availability[i] < self->availability[best]) {
             best = i;
@@ -175,16 +179,15 @@ static void advance_first_missing(struct picker *self)
         self->first_missing_chunk++;
 }
 
-bool picker_pick(struct picker *self, const struct chunk_map *chunks, uint32_t begun_chunk,
-                 uint32_t length_max, struct run *ret_run)
+bool picker_pick(struct picker *self, const struct asker *asker, struct run *ret_run)
 {
     if (self->missing_count == 0)
         return false;
     advance_first_missing(self);
-    uint32_t chunk = begun_chunk;
-    if (chunk == UINT32_MAX || missing_unit(self, chunk) == UINT32_MAX) {
+    uint32_t chunk = asker->begun_chunk;
+    if (chunk == UINT32_MAX || !is_open_to(self, asker, chunk)) {
         bool is_rarest_first = self->partial_sources > 0 && !self->is_in_order;
-        chunk = is_rarest_first ? rarest_chunk(self, chunks) : lowest_chunk(self, chunks);
+        chunk = is_rarest_first ? rarest_chunk(self, asker) : lowest_chunk(self, asker);
     }
     if (chunk == UINT32_MAX)
         return false;
@@ -193,8 +196,8 @@ bool picker_pick(struct picker *self, const struct chunk_map *chunks, uint32_t b
     uint32_t block_end = (unit / units_per_block + 1) * units_per_block;
     uint32_t end = unit + 1;
     while (end < block_end && end < self->unit_count && self->units[end] == 0 &&
-           may_ask(self, chunks, picker_chunk_of_unit(self, end)) &&
-           ((end + 1 - unit) << self->unit_log2) <= length_max)
+           may_ask(self, asker, picker_chunk_of_unit(self, end)) &&
+           ((end + 1 - unit) << self->unit_log2) <= asker->length_max)
         end++;
     *ret_run = picker_unit_run(self, unit, end - unit);
     return true;
@@ -215,6 +218,14 @@ void picker_unreserve(struct picker *self, uint32_t chunk)
 {
     if (self->reserved)
         self->reserved[chunk] = UINT32_MAX;
+}
+
+void picker_unreserve_source(struct picker *self, uint32_t source)
+{
+    for (uint32_t i = 0; self->reserved && i < self->layout.chunk_count; i++) {
+        if (self->reserved[i] == source)
+            self->reserved[i] = UINT32_MAX;
+    }
 }
 
 uint32_t picker_reserved_for(const struct picker *self, uint32_t chunk)

@@ -29,22 +29,26 @@ void picker_destroy(struct picker **self_p);
 /* Chunk `index` is verified and saved, now or by an earlier run. */
 void picker_have(struct picker *self, uint32_t index);
 
-/* A partial source came to hold a chunk, or a partial source with these chunks went away. */
+/* A partial source came to hold a chunk, or holds it no longer. */
 void picker_available(struct picker *self, uint32_t chunk);
-void picker_unavailable(struct picker *self, const struct chunk_map *chunks);
+void picker_unavailable(struct picker *self, uint32_t chunk);
 void picker_set_partial_sources(struct picker *self, uint32_t count);
 
-/*
- * The next run for a source that holds `chunks` (NULL: all), of at most length_max bytes but at least one
- * unit. `begun_chunk` is the large chunk that this source began, or UINT32_MAX. False when it holds nothing
- * that is missing and unasked.
- */
-bool picker_pick(struct picker *self, const struct chunk_map *chunks, uint32_t begun_chunk,
-                 uint32_t length_max, struct run *ret_run);
+/* Who is to be asked. */
+struct asker {
+    uint32_t source;
+    const struct chunk_map *chunks; /* NULL: it holds all */
+    uint32_t begun_chunk;           /* a large chunk that it began, or UINT32_MAX */
+    uint32_t length_max;            /* bytes; a run has at least one unit all the same */
+};
+
+/* The next run for a source. False when it holds nothing that is missing, unasked and open to it. */
+bool picker_pick(struct picker *self, const struct asker *asker, struct run *ret_run);
 
 /* Keep a chunk for one source (it must be fetched from a single one), or open it to all again. */
 void picker_reserve(struct picker *self, uint32_t chunk, uint32_t source);
 void picker_unreserve(struct picker *self, uint32_t chunk);
+void picker_unreserve_source(struct picker *self, uint32_t source);      /* all that is kept for it */
 uint32_t picker_reserved_for(const struct picker *self, uint32_t chunk); /* UINT32_MAX: nobody */
 
 /* A run was asked for; asked for no longer; came in (until picker_have or picker_missing). */
