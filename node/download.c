@@ -210,12 +210,13 @@ void download_ban_culprits(struct download *self, uint64_t culprits, uint64_t no
     }
 }
 
-/* A slot for a new source: free, or of one that left long ago. */
+/* A slot for a new source: free, or of one that left long ago and sent nothing that is still being hashed. */
 static uint32_t free_slot(const struct download *self, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];
-        if (source->state == SOURCE_FREE || (source->state == SOURCE_LEFT && source->retry_at_ms <= now_ms))
+        bool was_left = source->state == SOURCE_LEFT && source->retry_at_ms <= now_ms;
+        if (source->state == SOURCE_FREE || (was_left && !download_owes_result(self, i)))
             return i;
     }
     return UINT32_MAX;

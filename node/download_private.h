@@ -100,6 +100,8 @@ void download_on_data(struct download *self, uint32_t source, const struct messa
                       size_t payload_size, uint64_t now_ms, struct download_effects *effects);
 /* The READ that was answered by an error, if it still is one of this source; its range is free again. */
 bool download_read_refused(struct download *self, uint32_t source, uint64_t rid, struct run *ret_run);
+/* Something from this source is being hashed or written. */
+bool download_owes_result(const struct download *self, uint32_t source);
 void download_check_stalls(struct download *self, uint64_t now_ms, struct download_effects *effects);
 uint64_t download_stall_at_ms(const struct download *self, const struct source *source);
 void download_something_changed(struct download *self);

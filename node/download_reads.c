@@ -247,6 +247,15 @@ bool download_read_refused(struct download *self, uint32_t source, uint64_t rid,
     return true;
 }
 
+bool download_owes_result(const struct download *self, uint32_t source)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        if (self->reads[i].state == READ_PROCESSING && self->reads[i].source == source)
+            return true;
+    }
+    return false;
+}
+
 /* Others were asked for the same: they need not send it any more. */
 static void cancel_duplicates(struct download *self, const struct run *run, struct download_effects *effects)
 {
@@ -387,6 +396,8 @@ void download_on_processed(struct download *self, uint32_t ticket, const struct 
     if (result->status == PROCESSED_MISMATCH) {
         reject(self, &read.run);
         download_ban_culprits(self, UINT64_C(1) << read.source, now_ms, effects);
+    } else if (self->verifier && self->sources[read.source].state == SOURCE_BANNED) {
+        reject(self, &read.run); /* a block cannot be checked alone, and nothing it sent is believed */
     } else if (self->verifier) {
         on_block(self, &read, &result->hash, now_ms, effects);
     } else {

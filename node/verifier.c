@@ -8,12 +8,13 @@
 #include <string.h>
 
 #define NOBODY UINT8_MAX
+#define GONE   (UINT8_MAX - 1) /* here, from a source that left */
 
 /* One try at a chunk: who sent each block and what it hashed to. */
 struct attempt {
     uint32_t chunk;
     uint8_t block_count;
-    uint8_t sources[BLOCKS_PER_CHUNK_MAX]; /* NOBODY: not here */
+    uint8_t sources[BLOCKS_PER_CHUNK_MAX]; /* or NOBODY: not here; or GONE */
     struct hash hashes[BLOCKS_PER_CHUNK_MAX];
 };
 
@@ -81,14 +82,13 @@ static struct attempt *begin_attempt(struct verifier *self, uint32_t chunk)
     return append(&self->open, &attempt);
 }
 
-static uint64_t sources_of(const struct attempt *attempt)
+static bool is_from_one(const struct attempt *attempt)
 {
-    uint64_t mask = 0;
     for (unsigned i = 0; i < attempt->block_count; i++) {
-        if (attempt->sources[i] != NOBODY)
-            mask |= UINT64_C(1) << attempt->sources[i];
+        if (attempt->sources[i] == GONE || attempt->sources[i] != attempt->sources[0])
+            return false;
     }
-    return mask;
+    return true;
 }
 
 static bool is_whole(const struct attempt *attempt)
@@ -116,7 +116,8 @@ static uint64_t convict(struct verifier *self, const struct attempt *good)
     struct attempt *failed;
     while ((failed = find(&self->failed, good->chunk))) {
         for (unsigned i = 0; i < failed->block_count; i++) {
-            if (failed->sources[i] != NOBODY && !hash_equal(&failed->hashes[i], &good->hashes[i]))
+            if (failed->sources[i] < VERIFIER_SOURCES_MAX &&
+                !hash_equal(&failed->hashes[i], &good->hashes[i]))
                 culprits |= UINT64_C(1) << failed->sources[i];
         }
         remove_attempt(&self->failed, failed);
@@ -145,10 +146,9 @@ enum verdict verifier_block(struct verifier *self, uint32_t block, const struct 
         *ret_culprits = convict(self, &whole);
         return VERDICT_GOOD;
     }
-    uint64_t sources = sources_of(&whole);
-    bool is_single = (sources & (sources - 1)) == 0;
-    *ret_culprits = is_single ? sources : 0;
-    if (!is_single)
+    bool is_proven = is_from_one(&whole);
+    *ret_culprits = is_proven ? UINT64_C(1) << source : 0;
+    if (!is_proven)
         append(&self->failed, &whole);
     return VERDICT_BAD;
 }
@@ -169,13 +169,19 @@ bool verifier_drop_source(struct verifier *self, uint32_t source, uint32_t *ret_
     return false;
 }
 
-void verifier_forget_source(struct verifier *self, uint32_t source)
+static void forget(struct attempts *list, uint32_t source)
 {
-    for (size_t i = 0; i < self->failed.count; i++) {
-        struct attempt *attempt = &self->failed.entries[i];
+    for (size_t i = 0; i < list->count; i++) {
+        struct attempt *attempt = &list->entries[i];
         for (unsigned k = 0; k < attempt->block_count; k++) {
             if (attempt->sources[k] == source)
-                attempt->sources[k] = NOBODY;
+                attempt->sources[k] = GONE;
         }
     }
+}
+
+void verifier_forget_source(struct verifier *self, uint32_t source)
+{
+    forget(&self->open, source);
+    forget(&self->failed, source);
 }

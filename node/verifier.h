@@ -40,7 +40,7 @@ enum verdict verifier_block(struct verifier *self, uint32_t block, const struct 
  * the caller to call until false. */
 bool verifier_drop_source(struct verifier *self, uint32_t source, uint32_t *ret_block);
 
-/* The slot number will be another source's from now on. */
+/* The slot number will be another source's from now on: it must not answer for what came before. */
 void verifier_forget_source(struct verifier *self, uint32_t source);
 
 #endif
