@@ -34,7 +34,8 @@ unsigned tree_file_height(const struct layout *layout);
 /* The height at which a chunk of this file is checked: its own, or the file's for a file of one chunk. */
 unsigned tree_chunk_height(const struct layout *layout);
 
-/* The root of a file from its chunk layer (chunk_count hashes, at least one; copied, not changed). NULL layer memory: false on OOM. */
+/* The root of a file from its chunk layer (chunk_count hashes, at least one; copied, not changed). NULL layer
+ * memory: false on OOM. */
 bool tree_root_of_layer(const struct layout *layout, const struct hash *layer, struct hash *ret_root);
 
 #endif

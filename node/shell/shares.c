@@ -262,6 +262,12 @@ int shares_folder_fd(const struct shares *self, uint32_t share)
     return self->folders[share].fd;
 }
 
+/* An error that says nothing about the file. */
+static bool is_our_own_trouble(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN || error == EINTR;
+}
+
 int shares_open(struct shares *self, uint64_t handle)
 {
     const struct shared_file *file = share_index_by_handle(self->index, handle);
@@ -273,7 +279,8 @@ int shares_open(struct shares *self, uint64_t handle)
     int fd = share_open(shares_folder_fd(self, file->share), file->path, &stamp);
     if (fd < 0) {
         int error = errno;
-        shares_file_changed(self, handle, NULL);
+        if (!is_our_own_trouble(error))
+            shares_file_changed(self, handle, NULL);
         errno = error;
         return -1;
     }

@@ -15,6 +15,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <sys/resource.h>
 
 static struct folder root;
 static struct workers *workers;
@@ -174,6 +175,28 @@ Test(shares, changed_file_is_hashed_anew_at_once_without_a_scan)
     cr_expect(eq(int, errno, ENOENT));
     rescan();
     cr_expect(eq(u64, shares_figures(shares).hashed_files, 2), "the scan agrees");
+}
+
+Test(shares, file_that_cannot_be_opened_for_want_of_descriptors_stays_shared)
+{
+    folder_write(&root, "share/a", "abc");
+    settle();
+    uint64_t handle = file("a")->handle;
+    struct rlimit limit, none;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = limit;
+    int spare = dup(0); /* the lowest free number: nothing more can be opened */
+    close(spare);
+    none.rlim_cur = (rlim_t)spare;
+    setrlimit(RLIMIT_NOFILE, &none);
+    int fd = shares_open(shares, handle);
+    int error = errno;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    cr_expect(eq(int, fd, -1));
+    cr_expect(eq(int, error, EMFILE));
+    fd = shares_open(shares, handle);
+    cr_expect(ge(int, fd, 0));
+    close(fd);
 }
 
 Test(shares, change_without_a_stamp_is_hashed_too)
