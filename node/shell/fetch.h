@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_FETCH_H
+#define NODE_SHELL_FETCH_H
+
+/*
+ * Runs one download: sockets to the sources, the partial file, workers that hash and write, publishing. All
+ * decisions are the download core's.
+ */
+#include "messages/shell/loop.h"
+#include "node/download.h"
+#include "node/shell/workers.h"
+
+enum fetch_outcome {
+    FETCH_PUBLISHED,   /* complete under its final name */
+    FETCH_EXISTS,      /* complete, but another file has taken the name meanwhile; the partial file is kept */
+    FETCH_STARVED,     /* no source is left */
+    FETCH_TIMED_OUT,   /* no verified chunk within the timeout */
+    FETCH_DISK_FAILED, /* writing, syncing or renaming failed: an errno */
+};
+
+struct fetch_events {
+    void *owner;
+    void (*source)(void *owner, uint32_t source); /* has a new state: fetch_source_at() */
+    void (*progress)(void *owner);                /* another chunk was saved */
+    /* No source is left. Add some, or end it with fetch_give_up(). */
+    void (*starved)(void *owner);
+    void (*done)(void *owner, enum fetch_outcome outcome, int error_number); /* once, the last event */
+};
+
+struct fetch_config {
+    struct download_config download;
+    const char *folder; /* where the target and its partial file are */
+    const char *name;   /* the target's name in it */
+    bool must_replace;  /* an existing target is replaced at the end */
+    int pipe_fd; /* -1, or write there in order instead of into a target; folder and name are not used */
+};
+
+enum fetch_start {
+    FETCH_STARTED,
+    FETCH_LOCKED,   /* another program is fetching this file; try again later */
+    FETCH_NO_SPACE, /* what is missing does not fit: *ret_needed, *ret_free */
+    FETCH_REFUSED,  /* the partial file cannot be opened: errno */
+};
+
+struct fetch;
+
+/* Starts. On FETCH_STARTED events come, from the loop only; add sources next. */
+enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const struct fetch_config *config,
+                           const struct fetch_events *events, struct fetch **ret_fetch, uint64_t *ret_needed,
+                           uint64_t *ret_free);
+
+/* Stops everything but what is running on the workers; keeps the partial file. No events any more. */
+void fetch_stop(struct fetch *self);
+
+/* After workers_destroy(), or once fetch_is_idle(). */
+void fetch_destroy(struct fetch **self_p);
+bool fetch_is_idle(const struct fetch *self);
+
+void fetch_add_source(struct fetch *self, const struct optional_node_id *node, const struct host *host,
+                      uint16_t port);
+
+/* Ends a starved download: done() with FETCH_STARVED. */
+void fetch_give_up(struct fetch *self);
+
+struct download_progress fetch_progress(const struct fetch *self);
+struct download_source fetch_source_at(const struct fetch *self, uint32_t source);
+const struct layout *fetch_layout(const struct fetch *self);
+
+#endif

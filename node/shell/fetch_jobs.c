@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/shell/fetch_private.h"
+
+#include "node/tree.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* One write to a pipe; a pipe holds 64 KiB unless told otherwise. */
+#define PIPE_PART_BYTES (1024u * 1024)
+
+static void put(struct fetch *self, struct job *job)
+{
+    self->job_count++;
+    workers_put(self->workers, job);
+}
+
+static bool is_right(const uint8_t *bytes, const struct process_order *order)
+{
+    uint32_t left = order->run.length;
+    for (unsigned i = 0; left > 0; i++) {
+        uint32_t size = left < order->span_bytes ? left : order->span_bytes;
+        struct hash hash;
+        tree_hash_span(bytes, size, order->height, &hash);
+        if (!hash_equal(&hash, &order->expected[i]))
+            return false;
+        bytes += size;
+        left -= size;
+    }
+    return true;
+}
+
+static int write_at(int fd, const uint8_t *bytes, uint32_t size, uint64_t offset)
+{
+    while (size > 0) {
+        ssize_t written = pwrite(fd, bytes, size, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return written < 0 ? errno : ENOSPC;
+        bytes += written;
+        size -= (uint32_t)written;
+        offset += (uint64_t)written;
+    }
+    return 0;
+}
+
+/* A payload that came in: hashed and written from the buffer it was received in. */
+struct process_job {
+    struct job job;
+    struct fetch *fetch;
+    struct process_order order;
+    zmq_msg_t payload;
+    struct processed result;
+};
+
+static void run_process(struct job *job)
+{
+    struct process_job *self = (struct process_job *)job;
+    const uint8_t *bytes = zmq_msg_data(&self->payload);
+    if (!self->order.expected) {
+        tree_hash_span(bytes, self->order.run.length, self->order.height, &self->result.hash);
+    } else if (!is_right(bytes, &self->order)) {
+        self->result.status = PROCESSED_MISMATCH;
+        return;
+    }
+    int error =
+        write_at(chunk_store_fd(self->fetch->store), bytes, self->order.run.length, self->order.run.offset);
+    self->result.status = error ? PROCESSED_FAILED : PROCESSED_OK;
+    self->result.error_number = error;
+}
+
+static void process_done(struct job *job)
+{
+    struct process_job *self = (struct process_job *)job;
+    struct fetch *fetch = self->fetch;
+    fetch->job_count--;
+    zmq_msg_close(&self->payload);
+    if (!fetch->is_stopped && !fetch->is_finished)
+        fetch_processed(fetch, self->order.ticket, &self->result);
+    free(self);
+}
+
+void fetch_process(struct fetch *self, const struct process_order *order, zmq_msg_t *payload)
+{
+    struct process_job *job = calloc(1, sizeof *job);
+    assert(job);
+    job->job = (struct job){.run = run_process, .done = process_done};
+    job->fetch = self;
+    job->order = *order;
+    zmq_msg_init(&job->payload);
+    zmq_msg_move(&job->payload, payload);
+    put(self, &job->job);
+}
+
+/* A chunk that an earlier run wrote. */
+struct check_job {
+    struct job job;
+    struct fetch *fetch;
+    uint32_t chunk;
+    struct process_order order;
+    bool is_right;
+};
+
+static bool read_at(int fd, uint8_t *bytes, uint32_t size, uint64_t offset)
+{
+    while (size > 0) {
+        ssize_t got = pread(fd, bytes, size, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        bytes += got;
+        size -= (uint32_t)got;
+        offset += (uint64_t)got;
+    }
+    return true;
+}
+
+static void run_check(struct job *job)
+{
+    struct check_job *self = (struct check_job *)job;
+    if (workers_is_stopping(self->fetch->workers))
+        return;
+    uint8_t *bytes = malloc(self->order.run.length);
+    /* What cannot be read counts as not there: it is fetched again. */
+    self->is_right =
+        bytes &&
+        read_at(chunk_store_fd(self->fetch->store), bytes, self->order.run.length, self->order.run.offset) &&
+        is_right(bytes, &self->order);
+    free(bytes);
+}
+
+static void check_done(struct job *job)
+{
+    struct check_job *self = (struct check_job *)job;
+    struct fetch *fetch = self->fetch;
+    fetch->job_count--;
+    if (!fetch->is_stopped && !fetch->is_finished)
+        fetch_checked(fetch, self->chunk, self->is_right);
+    free(self);
+}
+
+void fetch_check(struct fetch *self, uint32_t chunk, const struct process_order *order)
+{
+    struct check_job *job = calloc(1, sizeof *job);
+    assert(job);
+    job->job = (struct job){.run = run_check, .done = check_done};
+    job->fetch = self;
+    job->chunk = chunk;
+    job->order = *order;
+    put(self, &job->job);
+}
+
+/* The have-map, and the layer once. */
+struct map_job {
+    struct job job;
+    struct fetch *fetch;
+    struct hash *layer;
+    uint8_t *bits;
+    int error_number;
+};
+
+static void run_map(struct job *job)
+{
+    struct map_job *self = (struct map_job *)job;
+    struct chunk_store *store = self->fetch->store;
+    if (self->layer)
+        self->error_number = chunk_store_write_layer(store, self->layer);
+    if (!self->error_number)
+        self->error_number = chunk_store_write_map(store, self->bits);
+}
+
+static void map_done(struct job *job)
+{
+    struct map_job *self = (struct map_job *)job;
+    struct fetch *fetch = self->fetch;
+    int error_number = self->error_number;
+    fetch->job_count--;
+    fetch->is_map_being_kept = false;
+    free(self->layer);
+    free(self->bits);
+    free(self);
+    if (fetch->is_stopped || fetch->is_finished)
+        return;
+    if (error_number) {
+        fetch_finish(fetch, FETCH_DISK_FAILED, error_number);
+        return;
+    }
+    fetch_keep_map(fetch);
+    fetch_try_publish(fetch);
+}
+
+/* One at a time: chunks that are saved meanwhile are in the next one. */
+void fetch_keep_map(struct fetch *self)
+{
+    bool is_needed = self->is_map_stale && !self->is_complete && self->pipe_fd < 0;
+    if (!is_needed || self->is_map_being_kept)
+        return;
+    struct map_job *job = calloc(1, sizeof *job);
+    assert(job);
+    job->job = (struct job){.run = run_map, .done = map_done};
+    job->fetch = self;
+    struct blob bits = chunk_map_bits(download_chunks(self->download));
+    job->bits = malloc(bits.size + 1);
+    assert(job->bits);
+    memcpy(job->bits, bits.bytes, bits.size);
+    const struct hash *layer = download_layer(self->download);
+    if (layer && !self->is_layer_kept) {
+        size_t size = (size_t)download_layout(self->download)->chunk_count * sizeof *layer;
+        job->layer = malloc(size);
+        assert(job->layer);
+        memcpy(job->layer, layer, size);
+        self->is_layer_kept = true;
+    }
+    self->is_map_stale = false;
+    self->is_map_being_kept = true;
+    put(self, &job->job);
+}
+
+/* Verified bytes in order, from the store into a pipe. */
+struct pipe_job {
+    struct job job;
+    struct fetch *fetch;
+    uint64_t begin, end;
+    int error_number;
+};
+
+static void run_pipe(struct job *job)
+{
+    struct pipe_job *self = (struct pipe_job *)job;
+    int fd = chunk_store_fd(self->fetch->store);
+    uint8_t *bytes = malloc(PIPE_PART_BYTES);
+    assert(bytes);
+    while (self->begin < self->end && !self->error_number && !workers_is_stopping(self->fetch->workers)) {
+        uint64_t left = self->end - self->begin;
+        uint32_t size = left < PIPE_PART_BYTES ? (uint32_t)left : PIPE_PART_BYTES;
+        if (!read_at(fd, bytes, size, self->begin)) {
+            self->error_number = EIO;
+            break;
+        }
+        for (uint32_t put_bytes = 0; put_bytes < size && !self->error_number;) {
+            ssize_t written = write(self->fetch->pipe_fd, bytes + put_bytes, size - put_bytes);
+            if (written >= 0)
+                put_bytes += (uint32_t)written;
+            else if (errno != EINTR)
+                self->error_number = errno;
+        }
+        self->begin += size;
+    }
+    free(bytes);
+}
+
+static void pipe_done(struct job *job)
+{
+    struct pipe_job *self = (struct pipe_job *)job;
+    struct fetch *fetch = self->fetch;
+    fetch->job_count--;
+    fetch->is_piping = false;
+    fetch->piped_bytes = self->begin;
+    int error_number = self->error_number;
+    free(self);
+    if (fetch->is_stopped || fetch->is_finished)
+        return;
+    if (error_number) {
+        fetch_finish(fetch, FETCH_DISK_FAILED, error_number);
+        return;
+    }
+    fetch_advance_pipe(fetch);
+    fetch_try_publish(fetch);
+}
+
+void fetch_advance_pipe(struct fetch *self)
+{
+    if (self->pipe_fd < 0 || self->is_piping)
+        return;
+    const struct layout *layout = download_layout(self->download);
+    if (self->piped_bytes == layout->size)
+        return;
+    const struct chunk_map *chunks = download_chunks(self->download);
+    uint32_t chunk = (uint32_t)(self->piped_bytes >> layout->chunk_log2);
+    uint64_t end = self->piped_bytes;
+    for (; chunk < layout->chunk_count && chunk_map_has(chunks, chunk); chunk++)
+        end += layout_chunk_length(layout, chunk);
+    if (end == self->piped_bytes)
+        return;
+    struct pipe_job *job = calloc(1, sizeof *job);
+    assert(job);
+    job->job = (struct job){.run = run_pipe, .done = pipe_done};
+    job->fetch = self;
+    job->begin = self->piped_bytes;
+    job->end = end;
+    self->is_piping = true;
+    put(self, &job->job);
+}
+
+struct publish_job {
+    struct job job;
+    struct fetch *fetch;
+    enum publish_result result;
+    int error_number;
+};
+
+static void run_publish(struct job *job)
+{
+    struct publish_job *self = (struct publish_job *)job;
+    self->result = chunk_store_publish(self->fetch->store, self->fetch->must_replace);
+    self->error_number = errno;
+}
+
+static void publish_done(struct job *job)
+{
+    struct publish_job *self = (struct publish_job *)job;
+    struct fetch *fetch = self->fetch;
+    fetch->job_count--;
+    enum publish_result result = self->result;
+    int error_number = self->error_number;
+    free(self);
+    if (fetch->is_stopped)
+        return;
+    if (result == PUBLISH_OK)
+        fetch_finish(fetch, FETCH_PUBLISHED, 0);
+    else if (result == PUBLISH_EXISTS)
+        fetch_finish(fetch, FETCH_EXISTS, 0);
+    else
+        fetch_finish(fetch, FETCH_DISK_FAILED, error_number);
+}
+
+/* Once everything is verified and written, and nothing else writes to the partial file. */
+void fetch_try_publish(struct fetch *self)
+{
+    if (!self->is_complete || self->is_publishing || self->is_finished || self->is_map_being_kept)
+        return;
+    if (self->pipe_fd >= 0) {
+        if (!self->is_piping && self->piped_bytes == download_layout(self->download)->size)
+            fetch_finish(self, FETCH_PUBLISHED, 0);
+        return;
+    }
+    struct publish_job *job = calloc(1, sizeof *job);
+    assert(job);
+    job->job = (struct job){.run = run_publish, .done = publish_done};
+    job->fetch = self;
+    self->is_publishing = true;
+    put(self, &job->job);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_FETCH_PRIVATE_H
+#define NODE_SHELL_FETCH_PRIVATE_H
+
+/* What fetch.c (sources and effects) and fetch_jobs.c (what runs on the workers) share. */
+
+#include "node/shell/chunk_store.h"
+#include "node/shell/fetch.h"
+#include "node/shell/source_link.h"
+
+/* Links stopped since the last tick: each slot's, and those that took its place in the same round. */
+#define STOPPED_LINKS_MAX (4 * DOWNLOAD_SOURCES_MAX)
+
+struct fetch {
+    struct loop *loop;
+    struct workers *workers;
+    struct fetch_events events;
+    struct download *download;
+    struct download_effects effects;
+    struct chunk_store *store;
+    bool must_replace;
+    struct source_link *links[DOWNLOAD_SOURCES_MAX];
+    struct source_link *stopped_links[STOPPED_LINKS_MAX];
+    size_t stopped_count;
+    unsigned job_count; /* on the workers */
+    bool is_map_stale, is_map_being_kept, is_layer_kept;
+    int pipe_fd;
+    uint64_t piped_bytes;
+    bool is_piping;
+    bool is_complete, is_publishing, is_starved;
+    bool is_finished; /* done() was called */
+    bool is_stopped;  /* no more events */
+};
+
+/* The core's results (fetch.c). */
+void fetch_processed(struct fetch *self, uint32_t ticket, const struct processed *result);
+void fetch_checked(struct fetch *self, uint32_t chunk, bool is_right);
+void fetch_finish(struct fetch *self, enum fetch_outcome outcome, int error_number);
+
+/* Jobs (fetch_jobs.c). */
+void fetch_process(struct fetch *self, const struct process_order *order, zmq_msg_t *payload); /* takes it */
+void fetch_check(struct fetch *self, uint32_t chunk, const struct process_order *order);
+void fetch_keep_map(struct fetch *self);
+void fetch_advance_pipe(struct fetch *self);
+void fetch_try_publish(struct fetch *self);
+
+#endif
