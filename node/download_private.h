@@ -2,7 +2,8 @@
 #ifndef NODE_DOWNLOAD_PRIVATE_H
 #define NODE_DOWNLOAD_PRIVATE_H
 
-/* What download.c (sources and messages), download_reads.c (whom to ask for what) and download_layer.c share.
+/* What download.c (messages and time), download_sources.c, download_reads.c (whom to ask for what) and
+ * download_layer.c share.
  */
 
 #include "node/download.h"
@@ -40,6 +41,7 @@ struct source {
     unsigned attempts;    /* connections that failed since the last HELLO_OK */
     uint64_t deadline_ms; /* SOURCE_CONNECTING: for the answer to HELLO and OPEN */
     uint64_t retry_at_ms; /* SOURCE_READY: nothing is asked before; SOURCE_LEFT: not added again before */
+    bool is_put_off;      /* SOURCE_CONNECTING: it was busy; greeted again at retry_at_ms */
     uint64_t hello_rid, open_rid, layer_rid;
     bool is_partial;
     struct chunk_map chunks; /* when is_partial */
@@ -84,13 +86,22 @@ struct download_effect *download_emit(struct download_effects *effects, enum dow
 void download_send(struct download_effects *effects, uint32_t source, const struct message *message);
 uint64_t download_next_rid(struct download *self, uint32_t slot);
 
-/* Sources (download.c). */
+/* Sources: from their address to the end (download_sources.c). */
 void download_source_left(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
                           struct download_effects *effects);
 void download_source_banned(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
                             struct download_effects *effects);
 void download_ban_culprits(struct download *self, uint64_t culprits, uint64_t now_ms,
                            struct download_effects *effects);
+
+void download_on_hello_ok(struct download *self, uint32_t source, const struct message *message,
+                          uint64_t now_ms, struct download_effects *effects);
+void download_on_open_ok(struct download *self, uint32_t source, const struct message *message,
+                         uint64_t now_ms, struct download_effects *effects);
+void download_on_greeting_error(struct download *self, uint32_t source, const struct message *message,
+                                uint64_t now_ms, struct download_effects *effects);
+void download_check_connecting(struct download *self, uint64_t now_ms, struct download_effects *effects);
+uint64_t download_retry_at_ms(const struct message_error *error, uint64_t now_ms);
 
 /* READs (download_reads.c). */
 void download_schedule(struct download *self, uint64_t now_ms, struct download_effects *effects);
