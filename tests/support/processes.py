@@ -187,6 +187,7 @@ class World:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="zswarm-test-"))
         self.processes, self.fakes = [], []
+        self.stop_s = 10 * SLOWNESS
         self.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(self.folder / "home"),
                     "LANG": "C.UTF-8", "ASAN_OPTIONS": "exitcode=86:detect_leaks=1",
                     "LSAN_OPTIONS": "exitcode=86", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=0"}
@@ -265,7 +266,7 @@ class World:
         process.signal(signal.SIGCONT)
         process.signal(signal.SIGTERM)
         try:
-            code = process.wait(10 * SLOWNESS)
+            code = process.wait(self.stop_s)
         except Unexpected:
             process.kill()
             process.wait()

@@ -13,6 +13,7 @@ from support.case import random_bytes
 from support.fake_broker import FakeBroker
 from support.fake_client import BrokerClient, PeerClient, Refused
 from support.fake_node import CorruptNode, FakeNode, WrongHashesNode
+from support.processes import World
 
 
 def naive_root(data):
@@ -156,3 +157,62 @@ class Counting(unittest.TestCase):
             path.write_text('<testsuite><testcase name="e" status="run"><system-out>x ... skipped: no root\n'
                             '1 passed, 0 failed\n</system-out></testcase></testsuite>')
             self.assertEqual(self.count.count_report(path), (1, 0, [], ["skipped: no root"]))
+
+
+class Worlds(unittest.TestCase):
+    """What a test's world notices by itself, shown with a shell in place of our programs."""
+
+    def setUp(self):
+        self.world = World()
+
+    def assert_noticed(self, words):
+        with self.assertRaises(Unexpected) as caught:
+            self.world.close()
+        self.assertIn(words, str(caught.exception))
+        self.assertFalse(self.world.folder.exists())
+
+    def shell(self, script):
+        return self.world.start("/bin/sh", "-c", script)
+
+    def test_a_crash_is_noticed(self):
+        self.shell("kill -ABRT $$").wait()
+        self.assert_noticed("died of signal 6")
+
+    def test_a_sanitizer_report_is_noticed_in_any_exit(self):
+        for report in ("==1==ERROR: LeakSanitizer: detected", "x.c:1:2: runtime error: shift", "Assertion `x' failed.",
+                       "WARNING: ThreadSanitizer: data race"):
+            self.world = World()
+            self.world.start("/bin/sh", "-c", 'echo "$1" >&2', "sh", report).wait()
+            self.assert_noticed("complained")
+
+    def test_a_program_that_ignores_sigterm_is_killed_and_noticed(self):
+        process = self.shell("trap '' TERM; echo up; while :; do sleep 0.1; done")
+        process.wait_stdout("^up$")
+        self.world.stop_s = 0.3
+        self.assertEqual(len(self.world.end(process)), 1)
+        self.assertFalse(process.running)
+        self.world.close()
+
+    def test_waiting_for_a_line_ends_with_the_program(self):
+        with self.assertRaises(Unexpected):
+            self.shell("echo one").wait_stdout("two")
+        self.world.close()
+
+    def test_a_bad_message_to_a_fake_is_noticed(self):
+        broker = self.world.fake(FakeBroker())
+        with BrokerClient(broker.endpoint) as client:
+            client.send_raw(b"\xc1")
+            client.ping()
+        self.assert_noticed("bad message")
+
+    def test_done_must_come_once_and_last_and_tell_the_exit(self):
+        good = '{"event":"done","exit":0}'
+        for lines, fine in ((good, True), (f"{good}\n{good}", False), (good + '\n{"event":"file"}', False),
+                            ('{"event":"file"}', False), ('{"event":"done","exit":1}', False)):
+            result = self.world.run("/bin/sh", "-c", f"printf '%s\\n' '{lines}'")
+            if fine:
+                self.assertTrue(result.done)
+            else:
+                with self.assertRaises(Unexpected):
+                    self.assertTrue(result.done)
+        self.world.close()
