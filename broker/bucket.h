@@ -10,7 +10,7 @@
  */
 
 #include "broker/peer.h"
-#include "broker/table.h"
+#include "messages/table.h"
 
 /*
  * Strangers' addresses make buckets: 16384 of about 150 bytes cost 2.5 MiB. The longest unused goes first;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker/gathering.h"
-#include "broker/table.h"
+#include "messages/table.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
  */
 
 #include "broker/peer.h"
-#include "broker/table.h"
+#include "messages/table.h"
 #include "messages/message.h"
 
 /* An fd beyond this is treated as unknown: twice the open files that process_start() asks for. */

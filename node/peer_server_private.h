@@ -5,14 +5,12 @@
 /* What the two halves of the peer server share: peer_server.c (requests) and peer_uploads.c (replies that
  * weigh). */
 
+#include "messages/table.h"
 #include "node/list_cursor.h"
 #include "node/peer_server.h"
 #include "node/upload_queue.h"
 
 #include <assert.h>
-
-#define uthash_fatal(text) assert(!text) /* never exit() out of a core */
-#include <uthash.h>
 
 /* Array headers, version, kind, rid, and the numbers or the id around the FILEs or hashes of a reply. */
 #define REPLY_OVERHEAD_BYTES 128

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/search.h"
+
 #include "messages/name.h"
+#include "messages/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#define uthash_fatal(text) assert(!text) /* never exit() out of a core */
-#include <uthash.h>
 
 struct file {
     struct file_entry entry; /* as it was first found; its name is names[0] */

@@ -10,11 +10,8 @@
  */
 
 #include "messages/name.h"
+#include "messages/table.h"
 #include "node/share_index.h"
-
-/* Memory exhaustion ends the process, here as everywhere in a core. */
-#define uthash_fatal(message) abort()
-#include <uthash.h>
 
 enum mark {
     MARK_KEPT,

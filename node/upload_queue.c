@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/upload_queue.h"
 
+#include "messages/table.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define uthash_fatal(text) assert(!text) /* never exit() out of a core */
-#include <uthash.h>
 #include <utlist.h>
 
 /* What a turn adds: a full READ, so that every turn serves something. */
