@@ -295,11 +295,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t download_next_deadline_ms(const struct download *self)
 {
-    uint64_t next_ms = UINT64_MAX;
     if (self->is_over || !self->is_started)
-        return next_ms;
+        return UINT64_MAX;
+    uint64_t next_ms = download_endgame_look_at_ms(self);
     if (self->config.timeout_ms > 0)
-        next_ms = self->progress_at_ms + self->config.timeout_ms;
+        next_ms = earlier(next_ms, self->progress_at_ms + self->config.timeout_ms);
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];
         if (source->state == SOURCE_CONNECTING)
@@ -307,7 +307,7 @@ uint64_t download_next_deadline_ms(const struct download *self)
         if (source->state != SOURCE_READY)
             continue;
         if (source->inflight_count > 0 || self->layer_source == i)
-            next_ms = earlier(next_ms, download_stall_at_ms(self, source));
+            next_ms = earlier(next_ms, download_stall_at_ms(source));
         if (source->retry_at_ms > self->scheduled_at_ms)
             next_ms = earlier(next_ms, source->retry_at_ms);
     }

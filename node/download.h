@@ -31,7 +31,7 @@
 #define DOWNLOAD_HELLO_MS 10000
 
 /* A source with READs outstanding that delivers nothing for this long (or four times what it should need) has
- * stalled. */
+ * stalled. Each stall since its last delivery doubles that, up to eight times: it may just be slow. */
 #define DOWNLOAD_STALL_MS 5000
 
 /* How long a stalled source is left alone. */

@@ -51,6 +51,7 @@ struct source {
     struct meter meter;
     uint64_t inflight_bytes;
     uint32_t inflight_count;
+    unsigned stall_count;  /* since it delivered */
     uint64_t active_at_ms; /* it delivered, or was asked after a pause */
     uint64_t received_bytes;
 };
@@ -114,7 +115,8 @@ bool download_read_refused(struct download *self, uint32_t source, uint64_t rid,
 /* Something from this source is being hashed or written. */
 bool download_owes_result(const struct download *self, uint32_t source);
 void download_check_stalls(struct download *self, uint64_t now_ms, struct download_effects *effects);
-uint64_t download_stall_at_ms(const struct download *self, const struct source *source);
+uint64_t download_stall_at_ms(const struct source *source);
+uint64_t download_endgame_look_at_ms(const struct download *self);
 void download_something_changed(struct download *self);
 
 void download_save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,

@@ -15,6 +15,9 @@
 /* An idle source repeats what another was asked for only if it would be this many times faster. */
 #define DUPLICATE_GAIN 2
 
+/* In the endgame, how often to look whether an idle source should repeat something. */
+#define ENDGAME_LOOK_MS 100
+
 /* A part of a file is asked of at most two sources at once. */
 #define ASKED_MAX 2
 
@@ -307,6 +310,7 @@ void download_on_data(struct download *self, uint32_t index, const struct messag
     }
     meter_delivered(&source->meter, payload_size, read->sent_ms, now_ms);
     source->active_at_ms = now_ms;
+    source->stall_count = 0;
     free_slot(self, read);
     read->state = READ_PROCESSING;
     self->processing_bytes += read->run.length;
@@ -411,11 +415,22 @@ void download_on_processed(struct download *self, uint32_t ticket, const struct 
     download_schedule(self, now_ms, effects);
 }
 
-uint64_t download_stall_at_ms(const struct download *self, const struct source *source)
+uint64_t download_stall_at_ms(const struct source *source)
 {
-    (void)self;
-    uint64_t patience_ms = 4 * meter_expected_ms(&source->meter, source->inflight_bytes);
-    return source->active_at_ms + (patience_ms > DOWNLOAD_STALL_MS ? patience_ms : DOWNLOAD_STALL_MS);
+    uint64_t expected_ms = 4 * meter_expected_ms(&source->meter, source->inflight_bytes);
+    uint64_t patience_ms = (uint64_t)DOWNLOAD_STALL_MS << (source->stall_count < 3 ? source->stall_count : 3);
+    return source->active_at_ms + (expected_ms > patience_ms ? expected_ms : patience_ms);
+}
+
+uint64_t download_endgame_look_at_ms(const struct download *self)
+{
+    if (picker_missing_count(self->picker) > 0 || self->inflight_bytes == 0)
+        return UINT64_MAX;
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
+        if (self->sources[i].state == SOURCE_READY && self->sources[i].inflight_count == 0)
+            return self->scheduled_at_ms + ENDGAME_LOOK_MS;
+    }
+    return UINT64_MAX;
 }
 
 static bool is_stalled(const struct download *self, uint32_t index, uint64_t now_ms)
@@ -424,16 +439,15 @@ static bool is_stalled(const struct download *self, uint32_t index, uint64_t now
     if (source->state != SOURCE_READY)
         return false;
     bool owes = source->inflight_count > 0 || self->layer_source == index;
-    return owes && download_stall_at_ms(self, source) <= now_ms;
+    return owes && download_stall_at_ms(source) <= now_ms;
 }
 
-/* Is there anyone else to ask? */
-static bool has_other(const struct download *self, uint32_t index, uint64_t now_ms)
+/* Is there anyone who has not stalled? */
+static bool has_other(const struct download *self, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];
-        if (i != index && source->state == SOURCE_READY && source->retry_at_ms <= now_ms &&
-            !is_stalled(self, i, now_ms))
+        if (source->state == SOURCE_READY && source->retry_at_ms <= now_ms && !is_stalled(self, i, now_ms))
             return true;
     }
     return false;
@@ -441,11 +455,12 @@ static bool has_other(const struct download *self, uint32_t index, uint64_t now_
 
 void download_check_stalls(struct download *self, uint64_t now_ms, struct download_effects *effects)
 {
+    bool is_other_there = has_other(self, now_ms);
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         struct source *source = &self->sources[i];
         if (!is_stalled(self, i, now_ms))
             continue;
-        if (!has_other(self, i, now_ms)) { /* asking it again would only cost more */
+        if (!is_other_there) { /* asking it again would only cost more */
             source->active_at_ms = now_ms;
             continue;
         }
@@ -453,5 +468,6 @@ void download_check_stalls(struct download *self, uint64_t now_ms, struct downlo
             download_layer_refused(self, i);
         download_release_reads(self, i, true, effects);
         source->retry_at_ms = now_ms + DOWNLOAD_SNUB_MS;
+        source->stall_count++;
     }
 }

@@ -45,7 +45,7 @@ uint64_t meter_window(const struct meter *self, uint64_t window_min, uint64_t wi
     else
         window = self->rate * (2 * self->round_trip_ms + METER_MARGIN_MS) / 1000;
     if (window < window_min)
-        return window_min;
+        window = window_min;
     return window < window_max ? window : window_max;
 }
 

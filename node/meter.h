@@ -32,7 +32,7 @@ void meter_resumed(struct meter *self, uint64_t now_ms);
 /* `bytes` came that had been asked for at sent_ms. */
 void meter_delivered(struct meter *self, uint64_t bytes, uint64_t sent_ms, uint64_t now_ms);
 
-/* Bytes that may be outstanding, between window_min and window_max. */
+/* Bytes that may be outstanding: at least window_min, at most window_max, which is stronger. */
 uint64_t meter_window(const struct meter *self, uint64_t window_min, uint64_t window_max);
 
 /* How long `bytes` would take, in ms; a guess while there is no rate. */
