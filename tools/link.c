@@ -24,7 +24,6 @@ bool link_open(struct link *self, struct output *output, enum socket_role role,
     }
     uint64_t passed_ms = clock_now_ms() - self->start_ms;
     struct address address = address_choose(&addresses, passed_ms < timeout_ms ? timeout_ms - passed_ms : 1);
-    process_start(1);
     self->exchange = exchange_new(role, &address.host, address.port);
     if (!self->exchange)
         output_error(output, "cannot open a socket: %s", strerror(errno));
@@ -33,10 +32,7 @@ bool link_open(struct link *self, struct output *output, enum socket_role role,
 
 void link_close(struct link *self)
 {
-    if (!self->exchange)
-        return;
     exchange_destroy(&self->exchange);
-    process_finish();
 }
 
 void link_report(const struct link *self, enum exchange_result result)

@@ -105,6 +105,7 @@ int main(int argc, char **argv)
     if (result == OPTIONS_SHOWN)
         return EXIT_DONE;
     struct output *output = output_new(program.name, settings.is_json);
+    process_start(1);
     struct endpoint node;
     if (result == OPTIONS_WRONG) {
         output_error(output, "%s", error);
@@ -121,5 +122,6 @@ int main(int argc, char **argv)
             list(output, &node, prefix);
     }
     free(error);
+    process_finish();
     return output_finish(&output);
 }

@@ -233,6 +233,7 @@ int main(int argc, char **argv)
     if (result == OPTIONS_SHOWN)
         return EXIT_DONE;
     struct output *output = output_new(program.name, settings.is_json);
+    process_start(1);
     if (result == OPTIONS_WRONG) {
         output_error(output, "%s", error);
     } else if (operand == argc) {
@@ -243,5 +244,6 @@ int main(int argc, char **argv)
         free(text);
     }
     free(error);
+    process_finish();
     return output_finish(&output);
 }

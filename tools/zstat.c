@@ -59,6 +59,7 @@ int main(int argc, char **argv)
     if (result == OPTIONS_SHOWN)
         return EXIT_DONE;
     struct output *output = output_new(program.name, settings.is_json);
+    process_start(1);
     struct link link = {.exchange = NULL};
     struct message request = {.kind = KIND_STATUS, .rid = 1}, reply;
     if (result == OPTIONS_WRONG)
@@ -70,5 +71,6 @@ int main(int argc, char **argv)
         print_status(output, &reply.status_ok);
     link_close(&link);
     free(error);
+    process_finish();
     return output_finish(&output);
 }

@@ -91,6 +91,7 @@ void fetch_process(struct fetch *self, const struct process_order *order, zmq_ms
     job->job = (struct job){.run = run_process, .done = process_done};
     job->fetch = self;
     job->order = *order;
+    job->result = (struct processed){.status = PROCESSED_FAILED, .error_number = ECANCELED}; /* until it ran */
     zmq_msg_init(&job->payload);
     zmq_msg_move(&job->payload, payload);
     put(self, &job->job);
@@ -343,6 +344,8 @@ void fetch_try_publish(struct fetch *self)
     assert(job);
     job->job = (struct job){.run = run_publish, .done = publish_done};
     job->fetch = self;
+    job->result = PUBLISH_FAILED; /* until it ran */
+    job->error_number = ECANCELED;
     self->is_publishing = true;
     put(self, &job->job);
 }

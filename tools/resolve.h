@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOOLS_RESOLVE_H
+#define TOOLS_RESOLVE_H
+
+/*
+ * From what a person typed, a name or an id, to one file and the nodes that have it: asks the broker, or the
+ * nodes that were named.
+ */
+#include "messages/message.h"
+#include "tools/cli/endpoint.h"
+#include "tools/cli/output.h"
+
+/* As many as a download uses. */
+#define TARGET_SOURCES_MAX 64
+
+struct target_source {
+    struct optional_node_id node;
+    struct host host;
+    uint16_t port;
+};
+
+struct target {
+    struct file_id id;
+    struct hash root;
+    uint64_t size;
+    char name[1025]; /* NAME_SIZE_MAX and the NUL */
+    struct target_source sources[TARGET_SOURCES_MAX];
+    size_t source_count;
+};
+
+/*
+ * `text` with 8 to 64 hex digits is tried as an id first, else it is a name, exact. True with one file; else
+ * the reason was told and the exit code set.
+ */
+bool resolve_by_broker(struct output *output, const struct endpoint *broker, uint64_t timeout_ms,
+                       const char *text, struct target *ret_target);
+bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_t node_count,
+                      uint64_t timeout_ms, const char *text, struct target *ret_target);
+
+/* 8 to 64 hex digits. */
+bool is_id_text(const char *text);
+
+#endif

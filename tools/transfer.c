@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/transfer.h"
+
+#include "messages/name.h"
+#include "messages/shell/loop.h"
+#include "node/shell/chunk_store.h"
+#include "node/shell/fetch.h"
+#include "node/shell/file_hash.h"
+#include "tools/progress.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define AGENT "zget/" ZSWARM_VERSION
+
+/* How often to look whether another zget has let go of the file. */
+#define LOCK_POLL_MS 200
+
+struct transfers {
+    struct output *output;
+    const struct transfer_options *options;
+    struct loop *loop;
+    struct workers *workers;
+    uint64_t instance;
+    bool is_interrupted;
+    uint64_t wake_at_ms;
+
+    /* The file under way. */
+    const struct target *target;
+    char *folder, *name; /* NULL both for stdout */
+    struct fetch *fetch;
+    struct progress *progress;
+    bool is_ended;
+    enum fetch_outcome outcome;
+    int error_number;
+    struct file_hash_result existing;
+};
+
+static void on_workers(void *owner)
+{
+    workers_collect(owner);
+}
+
+static uint64_t on_tick(void *owner, uint64_t now_ms)
+{
+    struct transfers *self = owner;
+    if (now_ms >= self->wake_at_ms) {
+        loop_stop(self->loop);
+        return UINT64_MAX;
+    }
+    if (!self->fetch || self->is_ended)
+        return self->wake_at_ms;
+    struct download_progress figures = fetch_progress(self->fetch);
+    uint64_t next_ms = progress_show(self->progress, &figures, now_ms);
+    return next_ms < self->wake_at_ms ? next_ms : self->wake_at_ms;
+}
+
+struct transfers *transfers_new(struct output *output, const struct transfer_options *options)
+{
+    struct transfers *self = calloc(1, sizeof *self);
+    assert(self);
+    self->output = output;
+    self->options = options;
+    self->instance = random_u64();
+    self->wake_at_ms = UINT64_MAX;
+    self->loop = loop_new();
+    self->workers = workers_new(workers_default_count());
+    if (self->loop && self->workers &&
+        loop_add_fd(self->loop, workers_fd(self->workers), on_workers, self->workers) &&
+        loop_add_ticker(self->loop, on_tick, self))
+        return self;
+    output_error(output, "cannot start threads: %s; raise the limits with ulimit -u and -n", strerror(errno));
+    transfers_destroy(&self);
+    return NULL;
+}
+
+void transfers_destroy(struct transfers **self_p)
+{
+    struct transfers *self = *self_p;
+    if (!self)
+        return;
+    workers_destroy(&self->workers);
+    loop_destroy(&self->loop);
+    free(self);
+    *self_p = NULL;
+}
+
+bool transfers_is_interrupted(const struct transfers *self)
+{
+    return self->is_interrupted;
+}
+
+static void run_loop(struct transfers *self)
+{
+    if (loop_run(self->loop) != 0)
+        self->is_interrupted = true;
+}
+
+/* Where the file goes. False after an error that was told. */
+
+static bool make_folder(struct transfers *self)
+{
+    const char *path = self->folder;
+    for (char *at = strchr(self->folder + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        (void)mkdir(path, 0777); /* what is wrong shows at the last one */
+        *at = '/';
+    }
+    if (mkdir(path, 0777) == 0 || errno == EEXIST)
+        return true;
+    output_error(self->output, "cannot make the folder %s: %s; choose another with -d", path,
+                 strerror(errno));
+    return false;
+}
+
+/* A name that only the network chose must not become a hidden file or a folder's special entry. */
+static bool choose_name(struct transfers *self, const char *text)
+{
+    struct text base = name_base(text_of(self->target->name));
+    bool was_typed = text_equal(base, name_base(text_of(text)));
+    if (base.size > 255)
+        output_error(self->output, "the name of the file is too long for a folder: choose one with -o");
+    else if (base.bytes[0] == '.' && !was_typed)
+        output_error(self->output, "'%.*s' would be a hidden file: choose a name with -o", (int)base.size,
+                     base.bytes);
+    else
+        self->name = text_copy(base);
+    return self->name;
+}
+
+static bool choose_target(struct transfers *self, const char *text)
+{
+    const char *output = self->options->output;
+    if (output && strcmp(output, "-") == 0)
+        return true;
+    const char *slash = output ? strrchr(output, '/') : NULL;
+    const char *folder = self->options->folder ? self->options->folder : ".";
+    if (output) {
+        self->name = strdup(slash ? slash + 1 : output);
+        self->folder = slash ? strndup(output, (size_t)(slash - output) + (slash == output)) : strdup(folder);
+    } else {
+        self->folder = strdup(folder[0] ? folder : ".");
+        if (!choose_name(self, text))
+            return false;
+    }
+    assert(self->name && self->folder);
+    if (self->name[0] == '\0' || strcmp(self->name, ".") == 0 || strcmp(self->name, "..") == 0) {
+        output_error(self->output, "'%s' is a folder: name a file with -o, or use -d", output);
+        return false;
+    }
+    return make_folder(self);
+}
+
+/* What is there already. */
+
+static void on_hashed(void *owner, struct file_hash_result *result)
+{
+    struct transfers *self = owner;
+    self->existing = *result;
+    loop_stop(self->loop);
+}
+
+static bool is_identical(struct transfers *self, int fd)
+{
+    file_hash_start_open(self->workers, fd, workers_count(self->workers) + 1, on_hashed, self);
+    run_loop(self);
+    return self->existing.status == FILE_HASH_READY && self->existing.stamp.size == self->target->size &&
+           hash_equal(&self->existing.root, &self->target->root);
+}
+
+enum existing {
+    EXISTING_NONE, /* or it may be replaced */
+    EXISTING_SAME,
+    EXISTING_DIFFERENT, /* told */
+};
+
+static enum existing check_existing(struct transfers *self)
+{
+    if (!self->name)
+        return EXISTING_NONE;
+    int folder_fd = open(self->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat status;
+    bool exists = folder_fd >= 0 && fstatat(folder_fd, self->name, &status, 0) == 0;
+    int fd = -1;
+    if (exists && S_ISREG(status.st_mode) && (uint64_t)status.st_size == self->target->size)
+        fd = openat(folder_fd, self->name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (folder_fd >= 0)
+        close(folder_fd);
+    if (!exists)
+        return EXISTING_NONE;
+    if (fd >= 0 && is_identical(self, fd))
+        return EXISTING_SAME;
+    if (self->is_interrupted || (self->options->must_replace && S_ISREG(status.st_mode)))
+        return EXISTING_NONE;
+    output_error(self->output, "%s/%s exists and is different: move it away, or replace it with --force",
+                 self->folder, self->name);
+    return EXISTING_DIFFERENT;
+}
+
+static void on_other_partial(void *owner, int folder_fd, const char *partial_name)
+{
+    struct transfers *self = owner;
+    if (!self->options->must_discard)
+        output_note(self->output, "%s/%s is a part of another file of this name: --discard removes it",
+                    self->folder, partial_name);
+    else if (unlinkat(folder_fd, partial_name, 0) == 0)
+        output_note(self->output, "removed %s/%s", self->folder, partial_name);
+    else
+        output_note(self->output, "cannot remove %s/%s: %s", self->folder, partial_name, strerror(errno));
+}
+
+/* Events of the fetch. */
+
+static void on_source(void *owner, uint32_t source)
+{
+    struct transfers *self = owner;
+    struct download_source about = fetch_source_at(self->fetch, source);
+    progress_source(self->progress, &about);
+}
+
+static void on_progress(void *owner)
+{
+    (void)owner; /* the ticker shows it, at most 4 times a second */
+}
+
+static void on_starved(void *owner)
+{
+    struct transfers *self = owner;
+    fetch_give_up(self->fetch);
+}
+
+static void on_done(void *owner, enum fetch_outcome outcome, int error_number)
+{
+    struct transfers *self = owner;
+    self->is_ended = true;
+    self->outcome = outcome;
+    self->error_number = error_number;
+    loop_stop(self->loop);
+}
+
+/* Sleeps in the loop, so that a signal ends it. */
+static void wait_in_loop(struct transfers *self, uint64_t ms)
+{
+    self->wake_at_ms = clock_now_ms() + ms;
+    run_loop(self);
+    self->wake_at_ms = UINT64_MAX;
+}
+
+static void tell_start_failed(struct transfers *self, enum fetch_start start, int error, uint64_t needed,
+                              uint64_t room)
+{
+    const char *where = self->folder ? self->folder : "the temporary folder";
+    if (start == FETCH_NO_SPACE)
+        output_error(self->output,
+                     "no space in %s: %llu bytes are missing; free some or choose another folder with -d",
+                     where, (unsigned long long)(needed - room));
+    else
+        output_error(self->output, "cannot write in %s: %s; choose another folder with -d", where,
+                     strerror(error));
+}
+
+/* Starts the fetch, waiting for another zget that has the file. False after an error that was told, or a
+ * signal. */
+static bool start_fetch(struct transfers *self)
+{
+    struct fetch_config config = {
+        .download = {.id = self->target->id,
+                     .root = self->target->root,
+                     .size = self->target->size,
+                     .is_in_order = self->options->is_in_order || !self->name,
+                     .timeout_ms = self->options->timeout_ms,
+                     .seed = random_u64(),
+                     .instance = self->instance,
+                     .node_name = "",
+                     .agent = AGENT},
+        .folder = self->folder,
+        .name = self->name,
+        .must_replace = self->options->must_replace,
+        .pipe_fd = self->name ? -1 : STDOUT_FILENO,
+    };
+    struct fetch_events events = {self, on_source, on_progress, on_starved, on_done};
+    bool was_told = false;
+    uint64_t needed = 0, room = 0;
+    while (!self->is_interrupted) {
+        enum fetch_start start =
+            fetch_new(self->loop, self->workers, &config, &events, &self->fetch, &needed, &room);
+        int error = errno;
+        if (start == FETCH_STARTED)
+            return true;
+        if (start != FETCH_LOCKED) {
+            tell_start_failed(self, start, error, needed, room);
+            return false;
+        }
+        if (!was_told)
+            output_note(self->output, "another zget is fetching %s: waiting for it", self->name);
+        was_told = true;
+        wait_in_loop(self, LOCK_POLL_MS);
+        if (!self->is_interrupted &&
+            check_existing(self) != EXISTING_NONE) { /* the other one has finished it */
+            self->is_ended = self->existing.status == FILE_HASH_READY;
+            return self->is_ended;
+        }
+    }
+    return false;
+}
+
+/* Lets everything that runs on the workers come back, so that the fetch can be freed. */
+static void end_fetch(struct transfers *self)
+{
+    fetch_stop(self->fetch);
+    while (!fetch_is_idle(self->fetch)) {
+        self->wake_at_ms = clock_now_ms() + 1;
+        loop_run(self->loop);
+    }
+    self->wake_at_ms = UINT64_MAX;
+    fetch_destroy(&self->fetch);
+}
+
+static void tell_outcome(struct transfers *self)
+{
+    const char *name = self->name ? self->name : self->target->name;
+    if (self->is_interrupted && !self->is_ended) {
+        output_exit(self->output, EXIT_INCOMPLETE);
+        output_reason(self->output, "%s: interrupted; the same command goes on", name);
+        return;
+    }
+    switch (self->outcome) {
+    case FETCH_PUBLISHED:
+        break;
+    case FETCH_EXISTS:
+        output_error(self->output,
+                     "%s/%s was made by another program meanwhile: move it away and run zget again",
+                     self->folder, name);
+        break;
+    case FETCH_STARVED:
+        output_exit(self->output, EXIT_INCOMPLETE);
+        output_reason(self->output, "%s: no source is left; what came is kept, and the same command goes on",
+                      name);
+        break;
+    case FETCH_TIMED_OUT:
+        output_exit(self->output, EXIT_INCOMPLETE);
+        output_reason(self->output,
+                      "%s: nothing came for %llu s; what came is kept, and the same command goes on", name,
+                      (unsigned long long)(self->options->timeout_ms + 999) / 1000);
+        break;
+    case FETCH_DISK_FAILED:
+        output_error(self->output, "%s: cannot write: %s; what came is kept", name,
+                     strerror(self->error_number));
+        break;
+    }
+}
+
+static void run_fetch(struct transfers *self)
+{
+    const struct target *target = self->target;
+    if (!start_fetch(self)) {
+        if (self->is_interrupted)
+            tell_outcome(self);
+        return;
+    }
+    if (!self->fetch) { /* another zget did it */
+        progress_same(self->progress);
+        return;
+    }
+    struct download_progress figures = fetch_progress(self->fetch);
+    progress_start(self->progress, fetch_layout(self->fetch), figures.saved_bytes, clock_now_ms());
+    for (size_t i = 0; i < target->source_count; i++) {
+        const struct target_source *source = &target->sources[i];
+        fetch_add_source(self->fetch, &source->node, &source->host, source->port);
+    }
+    if (target->source_count == 0)
+        fetch_give_up(self->fetch);
+    if (!self->is_ended)
+        run_loop(self);
+    figures = fetch_progress(self->fetch);
+    bool is_done = self->is_ended && self->outcome == FETCH_PUBLISHED;
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
+        struct download_source source = fetch_source_at(self->fetch, i);
+        progress_total(self->progress, &source);
+    }
+    progress_end(self->progress, &figures, is_done, clock_now_ms());
+    tell_outcome(self);
+    end_fetch(self);
+}
+
+void transfers_fetch(struct transfers *self, const char *text, const struct target *target)
+{
+    self->target = target;
+    self->is_ended = false;
+    self->outcome = FETCH_PUBLISHED;
+    if (target->size > FILE_SIZE_MAX) {
+        output_error(self->output, "%s is larger than any file that zget can fetch", target->name);
+        return;
+    }
+    if (choose_target(self, text)) {
+        struct progress_file file = {target->id,   target->root, target->size,
+                                     target->name, self->folder, self->name};
+        self->progress = progress_new(self->output, &file, self->options->is_quiet);
+        if (self->name)
+            chunk_store_find_others(self->folder, self->name, &target->id, self, on_other_partial);
+        enum existing existing = check_existing(self);
+        if (existing == EXISTING_SAME)
+            progress_same(self->progress);
+        else if (existing == EXISTING_NONE && !self->is_interrupted)
+            run_fetch(self);
+        progress_destroy(&self->progress);
+    }
+    free(self->folder);
+    free(self->name);
+    self->folder = self->name = NULL;
+}

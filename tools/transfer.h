@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOOLS_TRANSFER_H
+#define TOOLS_TRANSFER_H
+
+/*
+ * Fetches one file after another into a folder, and tells of it: events with --json, a line and a progress
+ * bar for people.
+ */
+#include "node/shell/workers.h"
+#include "tools/cli/output.h"
+#include "tools/resolve.h"
+
+struct transfer_options {
+    char *folder; /* NULL: the current one */
+    char *output; /* NULL: the file's own base name; "-": stdout */
+    uint64_t timeout_ms;
+    bool is_in_order, must_replace, must_discard, is_quiet;
+};
+
+struct transfers;
+
+/* Options are borrowed. NULL after an error that was told. */
+struct transfers *transfers_new(struct output *output, const struct transfer_options *options);
+void transfers_destroy(struct transfers **self_p);
+
+/* Fetches `target`, which was asked for as `text`. Returns when it ended; the exit code is in the output. */
+void transfers_fetch(struct transfers *self, const char *text, const struct target *target);
+
+/* SIGINT or SIGTERM came: fetch no more. */
+bool transfers_is_interrupted(const struct transfers *self);
+
+#endif

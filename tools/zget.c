@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* zget: fetches files from all nodes that have them. Options, and what is printed; see tools/transfer.h for
+ * one file. */
+#include "messages/shell/socket.h"
+#include "tools/cli/options.h"
+#include "tools/transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One for each core that receives, up to 4. */
+#define IO_THREADS_MAX 4
+
+/* Nodes named by hand. */
+#define FROM_MAX 64
+
+static struct {
+    struct endpoint broker;
+    struct endpoint from[FROM_MAX];
+    size_t from_count;
+    struct transfer_options transfer;
+    bool is_json;
+} settings = {
+    .broker = {"127.0.0.1", BROKER_PORT_DEFAULT},
+    .transfer = {.folder = NULL, .timeout_ms = 30000},
+};
+
+static const char *add_from(void *target, const char *value)
+{
+    (void)target;
+    if (settings.from_count == FROM_MAX)
+        return "at most 64 nodes";
+    const char *problem = option_endpoint(&settings.from[settings.from_count], value);
+    settings.from_count += problem == NULL;
+    return problem;
+}
+
+static const struct cli_option options[] = {
+    OPTION_ROW_BROKER(&settings.broker),
+    {"from", 0, "HOST:PORT", "fetch from this node and ask no broker; repeat for more", add_from, NULL},
+    {"dir", 'd', "DIR", "put files there, made if missing (default .)", option_text,
+     &settings.transfer.folder},
+    {"output", 'o', "FILE", "the target's name; - writes to stdout, in order", option_text,
+     &settings.transfer.output},
+    {"sequential", 0, NULL, "fetch in order, to use the file while it arrives", option_flag,
+     &settings.transfer.is_in_order},
+    {"force", 0, NULL, "replace an existing different file", option_flag, &settings.transfer.must_replace},
+    {"discard", 0, NULL, "remove partial files of other versions of the file", option_flag,
+     &settings.transfer.must_discard},
+    OPTION_ROW_TIMEOUT(&settings.transfer.timeout_ms,
+                       "give up after S seconds without progress (default 30)"),
+    {"quiet", 'q', NULL, "say nothing but errors", option_flag, &settings.transfer.is_quiet},
+    OPTION_ROW_JSON(&settings.is_json),
+    {NULL, 0, NULL, NULL, NULL, NULL},
+};
+
+static const struct cli_program program = {
+    .name = "zget",
+    .operands = "NAME|ID...",
+    .summary = "Fetches files from all nodes that have them at once, verified. Killed at any\n"
+               "moment, the same command goes on where it was.",
+    .options = options,
+    .example = "zget -d /tmp ubuntu.iso",
+    .exits = "0 done, 1 not found (proven), 2 error, 3 incomplete: nodes silent or\n"
+             "            sources gone, 4 several different files match",
+};
+
+static void fetch_argument(struct transfers *transfers, struct output *output, const char *text)
+{
+    struct target *target = calloc(1, sizeof *target);
+    if (!target)
+        return;
+    uint64_t timeout_ms = settings.transfer.timeout_ms;
+    bool is_found =
+        settings.from_count > 0
+            ? resolve_by_nodes(output, settings.from, settings.from_count, timeout_ms, text, target)
+            : resolve_by_broker(output, &settings.broker, timeout_ms, text, target);
+    if (is_found)
+        transfers_fetch(transfers, text, target);
+    free(target);
+}
+
+static void fetch_all(struct output *output, char **texts, int count)
+{
+    struct transfers *transfers = transfers_new(output, &settings.transfer);
+    for (int i = 0; transfers && i < count && !transfers_is_interrupted(transfers); i++)
+        fetch_argument(transfers, output, texts[i]);
+    transfers_destroy(&transfers);
+}
+
+static unsigned io_threads(void)
+{
+    unsigned count = workers_default_count();
+    return count < IO_THREADS_MAX ? count : IO_THREADS_MAX;
+}
+
+int main(int argc, char **argv)
+{
+    int operand;
+    char *error = NULL;
+    enum options_result result = options_read(&program, argc, argv, &operand, &error);
+    if (result == OPTIONS_SHOWN)
+        return EXIT_DONE;
+    struct output *output = output_new(program.name, settings.is_json);
+    bool is_piped = settings.transfer.output && strcmp(settings.transfer.output, "-") == 0;
+    process_start(io_threads());
+    if (result == OPTIONS_WRONG)
+        output_error(output, "%s", error);
+    else if (operand == argc)
+        output_error(output, "nothing to fetch (see zget --help)");
+    else if (settings.transfer.output && argc - operand > 1)
+        output_error(output, "-o names one file: give one NAME, or use -d");
+    else if (is_piped && settings.is_json)
+        output_error(output, "-o - and --json both need stdout: choose one");
+    else
+        fetch_all(output, argv + operand, argc - operand);
+    process_finish();
+    free(error);
+    return output_finish(&output);
+}
