@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_SIM_SWARM_H
+#define TESTS_SIM_SWARM_H
+
+/*
+ * Downloads and the sources they fetch from, on a virtual clock: no socket, no file, no wall clock, so that a
+ * seed tells everything. Sources are scripts; their links delay, queue and break as real ones do.
+ *
+ * What must always hold is checked after every event; the first breach is told in `broken` and ends the run.
+ */
+
+#include "tests/sim/content.h"
+
+#include <stddef.h>
+
+#define SWARM_SOURCES_MAX   16
+#define SWARM_DOWNLOADS_MAX 3
+#define NEVER_MS            UINT64_MAX
+
+struct source_script {
+    uint64_t latency_us; /* one way */
+    uint64_t jitter_us;
+    uint64_t rate; /* bytes a second that it sends, to all */
+    /* What it holds. */
+    bool is_partial;
+    unsigned have_permille;
+    uint64_t growth_ms; /* between two new chunks; 0: none come */
+    /* How it fails. */
+    bool is_unreachable;
+    uint64_t drop_every_ms; /* its connections break; 0: never */
+    uint64_t frozen_at_ms;  /* keeps its connections and says nothing more */
+    uint64_t bye_at_ms;
+    unsigned busy_permille; /* of READs, HASHES and OPENs */
+    uint32_t busy_ms;
+    uint16_t open_error, read_error; /* always; 0: none */
+    unsigned chunk_loss_permille;    /* of READs: forgets the chunk (partial only) */
+    /* How it lies. */
+    unsigned wrong_bytes_permille; /* of READs */
+    unsigned wrong_range_permille;
+    bool has_wrong_hashes, has_wrong_layout, has_wrong_bitfield;
+};
+
+struct swarm_script {
+    uint64_t seed, size;
+    unsigned download_count, source_count;
+    struct source_script sources[SWARM_SOURCES_MAX];
+    uint64_t timeout_ms, budget_bytes;
+    bool is_in_order;
+    unsigned claim_permille, wrong_claim_permille; /* chunks that an earlier run left */
+    uint64_t disk_us;                              /* for hashing and writing one payload, at most */
+    int disk_error;                                /* the 20th write fails, if not 0 */
+};
+
+struct swarm_outcome {
+    const char *broken; /* NULL, or what did not hold */
+    uint64_t broken_at_ms;
+    struct {
+        bool is_complete, is_failed;
+        uint64_t ended_ms, received_bytes, wasted_bytes;
+        uint64_t from_source[SWARM_SOURCES_MAX];
+    } downloads[SWARM_DOWNLOADS_MAX];
+    size_t effects_max; /* most of one event */
+    uint64_t event_count;
+};
+
+/* Right bytes, right hashes, right layout: such a source may fail, but must never be banned. */
+bool script_is_honest(const struct source_script *script);
+
+/* Honest, holds all and goes on serving: with one of these every download must complete. */
+bool script_is_dependable(const struct source_script *script);
+
+struct swarm_outcome swarm_run(const struct swarm_script *script);
+
+#endif
