@@ -103,10 +103,12 @@ class StrangeNodes(EndToEnd):
         self.assertEqual(self.asked_bytes(nodes), MIDDLE_BYTES)
 
     def test_sources_that_vanish_are_replaced(self):
-        nodes = self.nodes(VanishingNode, VanishingNode, FakeNode)
+        nodes = self.nodes(VanishingNode, VanishingNode, SlowNode)
         result = self.world.run(*self.command(nodes))
         self.assert_exit(result, 0)
         self.assertTrue((self.target / "middle.bin").read_bytes() == self.data)
+        left = {o["node"] for o in result.objects("source") if o["state"] == "left"}
+        self.assertLessEqual({node.node_id.hex() for node in nodes[:2]}, left, f"\n{result}")
 
     def test_when_the_last_source_is_gone_it_says_so_and_keeps_what_it_has(self):
         nodes = self.nodes(VanishingNode)
