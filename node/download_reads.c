@@ -12,6 +12,9 @@
 /* The first READ to a source that nothing is known of. */
 #define READ_PROBE_BYTES (256u * 1024)
 
+/* What such a source may be asked for at once. */
+#define WINDOW_START_BYTES (2u * BLOCK_SIZE)
+
 /* An idle source repeats what another was asked for only if it would be this many times faster. */
 #define DUPLICATE_GAIN 2
 
@@ -27,18 +30,25 @@ void download_something_changed(struct download *self)
         self->sources[i].has_nothing = false;
 }
 
-static uint64_t window_of(const struct source *source)
+/* The longest READ for a source: what it delivers in READ_AIM_MS, but at least a unit. */
+static uint32_t read_length_max(const struct download *self, const struct source *source)
 {
-    return meter_window(&source->meter, 2 * BLOCK_SIZE, source->window_max);
-}
-
-/* The longest READ for a source: what it delivers in READ_AIM_MS, in whole units by the picker's choice. */
-static uint32_t read_length_max(const struct source *source)
-{
+    uint64_t unit_bytes = UINT64_C(1)
+                          << (self->layout.chunk_log2 < BLOCK_LOG2 ? self->layout.chunk_log2 : BLOCK_LOG2);
     uint64_t length = source->meter.rate * READ_AIM_MS / 1000;
     if (source->meter.rate == 0)
         length = source->received_bytes > 0 ? BLOCK_SIZE : READ_PROBE_BYTES;
+    if (length < unit_bytes)
+        length = unit_bytes;
     return length < BLOCK_SIZE ? (uint32_t)length : BLOCK_SIZE;
+}
+
+/* At least two READs, so that a source is never idle between them; few for a slow one, for what it was asked
+ * must be waited for, or fetched twice. */
+static uint64_t window_of(const struct source *source, uint32_t length_max)
+{
+    uint64_t window_min = source->meter.rate ? 2 * (uint64_t)length_max : WINDOW_START_BYTES;
+    return meter_window(&source->meter, window_min, source->window_max);
 }
 
 static struct read *free_read(struct download *self)
@@ -113,17 +123,19 @@ void download_release_reads(struct download *self, uint32_t source, bool is_canc
     download_something_changed(self);
 }
 
-/* The source with room in its window that would deliver a block first. */
+/* The source with room in its window that would deliver its next READ first. */
 static uint32_t best_source(const struct download *self, uint64_t now_ms)
 {
     uint32_t best = UINT32_MAX;
     uint64_t best_ms = 0;
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];
-        if (source->state != SOURCE_READY || source->has_nothing || source->retry_at_ms > now_ms ||
-            source->inflight_bytes + BLOCK_SIZE > window_of(source))
+        if (source->state != SOURCE_READY || source->has_nothing || source->retry_at_ms > now_ms)
             continue;
-        uint64_t expected_ms = meter_expected_ms(&source->meter, source->inflight_bytes + BLOCK_SIZE);
+        uint32_t length_max = read_length_max(self, source);
+        if (source->inflight_bytes + length_max > window_of(source, length_max))
+            continue;
+        uint64_t expected_ms = meter_expected_ms(&source->meter, source->inflight_bytes + length_max);
         if (best == UINT32_MAX || expected_ms < best_ms) {
             best = i;
             best_ms = expected_ms;
@@ -217,7 +229,7 @@ void download_schedule(struct download *self, uint64_t now_ms, struct download_e
             break;
         struct source *source = &self->sources[index];
         struct asker asker = {index, source->is_partial ? &source->chunks : NULL, source->begun_chunk,
-                              read_length_max(source)};
+                              read_length_max(self, source)};
         struct run run;
         if (picker_pick(self->picker, &asker, &run))
             ask(self, read, index, &run, now_ms, effects);
