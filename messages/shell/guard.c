@@ -119,13 +119,35 @@ static void cut(struct connection *connection, int fd)
     connection->is_live = false;
 }
 
+/* What libzmq took from the kernel on this connection so far. */
+static uint64_t taken_bytes(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return 0;
+    int unread = 0;
+    if (ioctl(fd, SIOCINQ, &unread) != 0 || unread < 0)
+        unread = 0;
+    return info.tcpi_bytes_received > (uint64_t)unread ? info.tcpi_bytes_received - (uint64_t)unread : 0;
+}
+
+/*
+ * Messages of a connection may be read before the news of it: what was delivered under its number counts for
+ * it, but never more than it sent, for part of that may have been the last connection's.
+ */
 static void on_begun(struct guard *self, int fd)
 {
     struct host peer;
     if (!connection_peer_host(fd, &peer))
         return; /* gone already */
     struct connection *connection = connection_at(self, fd);
-    *connection = (struct connection){.is_live = true, .peer = peer, .accepted_ms = clock_now_ms()};
+    uint64_t taken = taken_bytes(fd);
+    *connection =
+        (struct connection){.is_live = true,
+                            .peer = peer,
+                            .accepted_ms = clock_now_ms(),
+                            .delivered = connection->delivered < taken ? connection->delivered : taken};
     bool is_exempt = self->exempts_loopback && host_is_loopback(&peer);
     if (!is_exempt && count_from(self, &peer) > self->per_address_max)
         cut(connection, fd);
@@ -180,21 +202,6 @@ static uint64_t resident_bytes(void)
     return (uint64_t)resident_pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* What libzmq took from the kernel on this connection and we never saw. */
-static uint64_t hidden_bytes(int fd, const struct connection *connection)
-{
-    struct tcp_info info = {0};
-    socklen_t size = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-        info.tcpi_bytes_received <= connection->delivered)
-        return 0;
-    uint64_t gap = info.tcpi_bytes_received - connection->delivered;
-    int unread = 0;
-    if (ioctl(fd, SIOCINQ, &unread) == 0 && unread > 0)
-        gap -= (uint64_t)unread < gap ? (uint64_t)unread : gap;
-    return gap;
-}
-
 static void inspect(struct guard *self, size_t index, uint64_t now_ms)
 {
     struct connection *connection = &self->connections[index];
@@ -204,7 +211,7 @@ static void inspect(struct guard *self, size_t index, uint64_t now_ms)
     if (!connection_peer_host((int)index, &peer) || !host_equal(&peer, &connection->peer))
         return; /* the number is another connection's by now; its own event is on the way */
     uint64_t allowed = self->budget_bytes + (now_ms - connection->accepted_ms) / 1000 * COMMAND_BYTES_PER_S;
-    if (hidden_bytes((int)index, connection) > allowed)
+    if (taken_bytes((int)index) > connection->delivered + allowed)
         cut(connection, (int)index);
 }
 
