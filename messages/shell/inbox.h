@@ -13,8 +13,9 @@
 #include <zmq.h>
 
 /*
- * The 4 bytes that libzmq made up for a connection behind the leading zero of its routing id. Ids set
- * by an application do not begin with a zero; such a message is dropped (nobody may choose a route).
+ * The 4 bytes that libzmq made up for a connection behind the leading zero of its routing id. Ids set by an
+ * application are dropped with their message. One that imitates ours (a zero and 4 bytes) cannot be told
+ * apart: its bytes are the stranger's guess at a number that no one is told, so a route proves nothing.
  */
 struct inbound {
     uint32_t route; /* 0 on a DEALER */
