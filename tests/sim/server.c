@@ -103,12 +103,27 @@ static void on_hashes(struct swarm *self, const struct event *event, const struc
     free(hashes);
 }
 
+/* As a node does: the oldest READ of another requester than the last one goes first. */
+static void take_turns(struct server *server)
+{
+    for (size_t i = 0; i < server->reply_count; i++) {
+        struct reply reply = server->replies[i];
+        if (reply.download == server->last_download)
+            continue;
+        memmove(&server->replies[1], server->replies, i * sizeof *server->replies);
+        server->replies[0] = reply;
+        break;
+    }
+    server->last_download = server->replies[0].download;
+}
+
 static void send_next(struct swarm *self, uint32_t source)
 {
     struct server *server = &self->servers[source];
     if (server->is_sending || server->reply_count == 0 || server_is_frozen(self, source))
         return;
     server->is_sending = true;
+    take_turns(server);
     uint64_t length = server->replies[0].length;
     swarm_push(self, &(struct event){.kind = EVENT_SENT,
                                      .source = source,

@@ -7,8 +7,8 @@
 
 #define RECONNECT_US   300000
 #define FIRST_PORT     1000
-#define READD_MS       30000 /* the core's own rule, seen from outside */
-#define VIRTUAL_MS_MAX (4 * 3600 * 1000ull)
+#define READD_MS       30000                  /* the core's own rule, seen from outside */
+#define VIRTUAL_MS_MAX (30 * 86400 * 1000ull) /* gigabytes at a few KiB a second */
 #define EVENTS_MAX     20000000
 
 bool script_is_honest(const struct source_script *script)

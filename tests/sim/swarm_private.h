@@ -50,6 +50,7 @@ struct server {
     struct reply *replies; /* READs not answered yet, the oldest first */
     size_t reply_count, reply_capacity;
     bool is_sending;
+    uint32_t last_download; /* served last */
 };
 
 /* One connection between a download and a source. */
