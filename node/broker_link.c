@@ -111,6 +111,8 @@ static void report_lost(struct broker_link *self, struct broker_effects *effects
 
 void broker_link_on_connected(struct broker_link *self, uint64_t random, uint64_t now_ms)
 {
+    if (self->config.is_only_asking)
+        return;
     rejoin(self, self->was_connected ? now_ms + random % BROKER_REJOIN_JITTER_MS : now_ms);
     self->was_connected = true;
 }

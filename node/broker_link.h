@@ -46,6 +46,7 @@ struct broker_link_config {
     uint16_t port;                /* of the data port, bound already */
     struct text node_name, agent; /* borrowed as long as the link lives */
     uint32_t features;
+    bool is_only_asking; /* never joins: nothing is shared, but the owner's own requests go out */
 };
 
 enum broker_effect_kind {

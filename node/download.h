@@ -169,6 +169,9 @@ void download_claim_chunk(struct download *self, uint32_t chunk);
 void download_on_checked(struct download *self, uint32_t chunk, bool is_right, uint64_t now_ms,
                          struct download_effects *effects);
 
+/* No source is left, and nothing is under way: only download_add_source() helps. */
+bool download_is_starved(const struct download *self);
+
 /* Begins; completes at once when nothing is missing. */
 void download_start(struct download *self, uint64_t now_ms, struct download_effects *effects);
 

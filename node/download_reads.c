@@ -10,7 +10,7 @@
 #define READ_AIM_MS 500
 
 /* The first READ to a source that nothing is known of. */
-#define READ_PROBE_BYTES (256u * 1024)
+#define READ_PROBE_BYTES (64u * 1024)
 
 /* What such a source may be asked for at once. */
 #define WINDOW_START_BYTES (2u * BLOCK_SIZE)
@@ -196,7 +196,7 @@ static void ask_duplicates(struct download *self, uint64_t now_ms, struct downlo
     }
 }
 
-static bool is_starved(const struct download *self)
+bool download_is_starved(const struct download *self)
 {
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         if (self->sources[i].state == SOURCE_CONNECTING || self->sources[i].state == SOURCE_READY)
@@ -212,7 +212,7 @@ void download_schedule(struct download *self, uint64_t now_ms, struct download_e
     self->scheduled_at_ms = now_ms;
     if (!download_needs_layer(self))
         download_check_claims(self, effects);
-    if (is_starved(self)) {
+    if (download_is_starved(self)) {
         if (!self->was_starved)
             download_emit(effects, DOWNLOAD_STARVED, UINT32_MAX);
         self->was_starved = true;

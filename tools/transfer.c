@@ -6,6 +6,7 @@
 #include "node/shell/chunk_store.h"
 #include "node/shell/fetch.h"
 #include "node/shell/file_hash.h"
+#include "node/shell/swarm.h"
 #include "tools/progress.h"
 
 #include <assert.h>
@@ -22,14 +23,23 @@
 /* How often to look whether another zget has let go of the file. */
 #define LOCK_POLL_MS 200
 
+/* A download that is over sooner has nothing to give to a swarm. */
+#define SWARM_AFTER_MS 200
+
+/* To find out whether the broker is this machine; it was resolved a moment ago. */
+#define RESOLVE_MS 1000
+
 struct transfers {
     struct output *output;
     const struct transfer_options *options;
     struct loop *loop;
     struct workers *workers;
     uint64_t instance;
+    struct swarm *swarm; /* from the first download that lasts; NULL before, and without a broker */
+    struct node_id node;
+    char node_name[LABEL_SIZE_MAX + 1];
     bool is_interrupted;
-    uint64_t wake_at_ms;
+    uint64_t wake_at_ms, swarm_at_ms;
 
     /* The file under way. */
     const struct target *target;
@@ -47,6 +57,30 @@ static void on_workers(void *owner)
     workers_collect(owner);
 }
 
+static void join_swarm(struct transfers *self)
+{
+    const struct target *target = self->target;
+    if (!self->swarm) {
+        struct address_list addresses;
+        bool is_local = !endpoint_resolve(self->options->broker, RESOLVE_MS, &addresses) &&
+                        host_is_loopback(&addresses.entries[0].host);
+        struct swarm_config config = {
+            .broker_host = self->options->broker->host,
+            .broker_port = self->options->broker->port,
+            .node = self->node,
+            .instance = self->instance,
+            .node_name = self->node_name,
+            .agent = AGENT,
+            .is_serving = !self->options->is_not_serving,
+            .is_local = is_local,
+        };
+        self->swarm = swarm_new(self->loop, self->workers, &config);
+    }
+    struct file_entry file = {
+        .id = target->id, .root = target->root, .size = target->size, .name = text_of(target->name)};
+    swarm_follow(self->swarm, self->fetch, &file);
+}
+
 static uint64_t on_tick(void *owner, uint64_t now_ms)
 {
     struct transfers *self = owner;
@@ -58,7 +92,21 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
         return self->wake_at_ms;
     struct download_progress figures = fetch_progress(self->fetch);
     uint64_t next_ms = progress_show(self->progress, &figures, now_ms);
+    if (now_ms >= self->swarm_at_ms) {
+        self->swarm_at_ms = UINT64_MAX;
+        join_swarm(self);
+    }
+    next_ms = next_ms < self->swarm_at_ms ? next_ms : self->swarm_at_ms;
     return next_ms < self->wake_at_ms ? next_ms : self->wake_at_ms;
+}
+
+/* How others see a download that serves. */
+static void choose_node_name(struct transfers *self)
+{
+    char host[256];
+    if (gethostname(host, sizeof host) != 0 || !text_is_clean(text_of(host)))
+        host[0] = '\0';
+    snprintf(self->node_name, sizeof self->node_name, "zget-%.48s", host);
 }
 
 struct transfers *transfers_new(struct output *output, const struct transfer_options *options)
@@ -68,6 +116,9 @@ struct transfers *transfers_new(struct output *output, const struct transfer_opt
     self->output = output;
     self->options = options;
     self->instance = random_u64();
+    random_bytes(self->node.bytes, sizeof self->node.bytes);
+    choose_node_name(self);
+    self->swarm_at_ms = UINT64_MAX;
     self->wake_at_ms = UINT64_MAX;
     self->loop = loop_new();
     self->workers = workers_new(workers_default_count());
@@ -85,7 +136,10 @@ void transfers_destroy(struct transfers **self_p)
     struct transfers *self = *self_p;
     if (!self)
         return;
+    if (self->swarm)
+        swarm_stop(self->swarm);
     workers_destroy(&self->workers);
+    swarm_destroy(&self->swarm);
     loop_destroy(&self->loop);
     free(self);
     *self_p = NULL;
@@ -224,15 +278,24 @@ static void on_source(void *owner, uint32_t source)
     progress_source(self->progress, &about);
 }
 
-static void on_progress(void *owner)
+static void on_saved(void *owner, uint32_t chunk)
 {
-    (void)owner; /* the ticker shows it, at most 4 times a second */
+    struct transfers *self = owner;
+    if (self->swarm)
+        swarm_saved(self->swarm, chunk);
+}
+
+static void give_up(void *owner)
+{
+    struct transfers *self = owner;
+    fetch_give_up(self->fetch);
 }
 
 static void on_starved(void *owner)
 {
     struct transfers *self = owner;
-    fetch_give_up(self->fetch);
+    if (!self->swarm || !swarm_search_now(self->swarm, give_up, self))
+        give_up(self);
 }
 
 static void on_done(void *owner, enum fetch_outcome outcome, int error_number)
@@ -276,15 +339,16 @@ static bool start_fetch(struct transfers *self)
                      .is_in_order = self->options->is_in_order || !self->name,
                      .timeout_ms = self->options->timeout_ms,
                      .seed = random_u64(),
+                     .node = {true, self->node},
                      .instance = self->instance,
-                     .node_name = "",
+                     .node_name = self->node_name,
                      .agent = AGENT},
         .folder = self->folder,
         .name = self->name,
         .must_replace = self->options->must_replace,
         .pipe_fd = self->name ? -1 : STDOUT_FILENO,
     };
-    struct fetch_events events = {self, on_source, on_progress, on_starved, on_done};
+    struct fetch_events events = {self, on_source, on_saved, on_starved, on_done};
     bool was_told = false;
     uint64_t needed = 0, room = 0;
     while (!self->is_interrupted) {
@@ -301,11 +365,9 @@ static bool start_fetch(struct transfers *self)
             output_note(self->output, "another zget is fetching %s: waiting for it", self->name);
         was_told = true;
         wait_in_loop(self, LOCK_POLL_MS);
-        if (!self->is_interrupted &&
-            check_existing(self) != EXISTING_NONE) { /* the other one has finished it */
-            self->is_ended = self->existing.status == FILE_HASH_READY;
-            return self->is_ended;
-        }
+        enum existing existing = self->is_interrupted ? EXISTING_NONE : check_existing(self);
+        if (existing != EXISTING_NONE) /* the other one has finished */
+            return existing == EXISTING_SAME;
     }
     return false;
 }
@@ -313,6 +375,9 @@ static bool start_fetch(struct transfers *self)
 /* Lets everything that runs on the workers come back, so that the fetch can be freed. */
 static void end_fetch(struct transfers *self)
 {
+    self->swarm_at_ms = UINT64_MAX;
+    if (self->swarm)
+        swarm_unfollow(self->swarm);
     fetch_stop(self->fetch);
     while (!fetch_is_idle(self->fetch)) {
         self->wake_at_ms = clock_now_ms() + 1;
@@ -376,6 +441,8 @@ static void run_fetch(struct transfers *self)
     }
     if (target->source_count == 0)
         fetch_give_up(self->fetch);
+    if (self->options->broker)
+        self->swarm_at_ms = clock_now_ms() + SWARM_AFTER_MS;
     if (!self->is_ended)
         run_loop(self);
     figures = fetch_progress(self->fetch);

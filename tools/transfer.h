@@ -14,6 +14,8 @@ struct transfer_options {
     char *folder; /* NULL: the current one */
     char *output; /* NULL: the file's own base name; "-": stdout */
     uint64_t timeout_ms;
+    const struct endpoint *broker; /* NULL: nodes were named, and no broker is asked */
+    bool is_not_serving;
     bool is_in_order, must_replace, must_discard, is_quiet;
 };
 

@@ -44,6 +44,8 @@ static const struct cli_option options[] = {
      &settings.transfer.output},
     {"sequential", 0, NULL, "fetch in order, to use the file while it arrives", option_flag,
      &settings.transfer.is_in_order},
+    {"no-serve", 0, NULL, "do not serve to others what has arrived", option_flag,
+     &settings.transfer.is_not_serving},
     {"force", 0, NULL, "replace an existing different file", option_flag, &settings.transfer.must_replace},
     {"discard", 0, NULL, "remove partial files of other versions of the file", option_flag,
      &settings.transfer.must_discard},
@@ -82,6 +84,7 @@ static void fetch_argument(struct transfers *transfers, struct output *output, c
 
 static void fetch_all(struct output *output, char **texts, int count)
 {
+    settings.transfer.broker = settings.from_count > 0 ? NULL : &settings.broker;
     struct transfers *transfers = transfers_new(output, &settings.transfer);
     for (int i = 0; transfers && i < count && !transfers_is_interrupted(transfers); i++)
         fetch_argument(transfers, output, texts[i]);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 static void run_effects(struct fetch *self, struct inbound *inbound);
@@ -96,7 +97,7 @@ static void run_effect(struct fetch *self, const struct download_effect *effect,
     case DOWNLOAD_SAVED:
         self->is_map_stale = true;
         fetch_advance_pipe(self);
-        self->events.progress(self->events.owner);
+        self->events.saved(self->events.owner, effect->chunk);
         break;
     case DOWNLOAD_SOURCE:
         self->events.source(self->events.owner, effect->source);
@@ -293,4 +294,24 @@ struct download_source fetch_source_at(const struct fetch *self, uint32_t source
 const struct layout *fetch_layout(const struct fetch *self)
 {
     return download_layout(self->download);
+}
+
+const struct chunk_map *fetch_chunks(const struct fetch *self)
+{
+    return download_chunks(self->download);
+}
+
+const struct hash *fetch_layer(const struct fetch *self)
+{
+    return download_layer(self->download);
+}
+
+int fetch_reader(const struct fetch *self)
+{
+    return fcntl(chunk_store_fd(self->store), F_DUPFD_CLOEXEC, 0);
+}
+
+bool fetch_is_starved(const struct fetch *self)
+{
+    return download_is_starved(self->download);
 }

@@ -21,7 +21,7 @@ enum fetch_outcome {
 struct fetch_events {
     void *owner;
     void (*source)(void *owner, uint32_t source); /* has a new state: fetch_source_at() */
-    void (*progress)(void *owner);                /* another chunk was saved */
+    void (*saved)(void *owner, uint32_t chunk);   /* verified and written */
     /* No source is left. Add some, or end it with fetch_give_up(). */
     void (*starved)(void *owner);
     void (*done)(void *owner, enum fetch_outcome outcome, int error_number); /* once, the last event */
@@ -65,5 +65,17 @@ void fetch_give_up(struct fetch *self);
 struct download_progress fetch_progress(const struct fetch *self);
 struct download_source fetch_source_at(const struct fetch *self, uint32_t source);
 const struct layout *fetch_layout(const struct fetch *self);
+const struct chunk_map *fetch_chunks(const struct fetch *self);
+
+/* The verified chunk layer; NULL until it is here, and for a file of one chunk. Valid as long as the fetch.
+ */
+const struct hash *fetch_layer(const struct fetch *self);
+
+/* A further descriptor of the partial file, to serve verified chunks from; the caller closes it. -1 with
+ * errno. */
+int fetch_reader(const struct fetch *self);
+
+/* No source is left, and nothing is under way. */
+bool fetch_is_starved(const struct fetch *self);
 
 #endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_SWARM_H
+#define NODE_SHELL_SWARM_H
+
+/*
+ * Makes a running download part of a swarm: joins the broker, answers searches and serves the chunks that are
+ * verified already, and looks for further sources as long as it runs.
+ *
+ * Order of the end: swarm_stop(), which says BYE, then workers_destroy(), then swarm_destroy().
+ */
+#include "node/shell/fetch.h"
+
+/* A download searches again this soon, for those who began at the same time, and then this often. */
+#define SWARM_SEARCH_FIRST_MS 1000
+#define SWARM_SEARCH_NEXT_MS  5000
+
+/* A broker that does not end a search in this time has no more sources to offer. */
+#define SWARM_SEARCH_WAIT_MS 2500
+
+struct swarm_config {
+    const char *broker_host; /* borrowed */
+    uint16_t broker_port;
+    struct node_id node;
+    uint64_t instance;
+    const char *node_name, *agent; /* borrowed */
+    bool is_serving;               /* else it only searches */
+    bool is_local;                 /* the broker is on this machine: bind the data port on loopback */
+};
+
+struct swarm;
+
+/* Never fails: a download that cannot serve or search still downloads. */
+struct swarm *swarm_new(struct loop *loop, struct workers *workers, const struct swarm_config *config);
+void swarm_stop(struct swarm *self);
+void swarm_destroy(struct swarm **self_p);
+
+/* The download to serve and to find sources for; one at a time. */
+void swarm_follow(struct swarm *self, struct fetch *fetch, const struct file_entry *file);
+void swarm_unfollow(struct swarm *self);
+
+/* From the fetch's events. */
+void swarm_saved(struct swarm *self, uint32_t chunk);
+
+/* No source is left: searches at once. False when that has been tried, or cannot be. `exhausted` is called if
+ * it finds nothing. */
+bool swarm_search_now(struct swarm *self, void (*exhausted)(void *owner), void *owner);
+
+#endif
