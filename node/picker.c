@@ -21,6 +21,7 @@ struct picker {
     uint32_t *reserved;     /* per chunk; NULL until first used */
     uint32_t partial_sources;
     uint32_t missing_count;
+    uint32_t cursor;              /* the chunk picked last; 0 when in order */
     uint32_t first_missing_chunk; /* no chunk before it has a missing unit */
 };
 
@@ -39,6 +40,8 @@ struct picker *picker_new(const struct layout *layout, bool is_in_order, uint64_
     self->availability = calloc((size_t)layout->chunk_count + 1, sizeof *self->availability);
     assert(self->units && self->availability);
     self->missing_count = self->unit_count;
+    if (!is_in_order && layout->chunk_count > 0)
+        self->cursor = (uint32_t)(seed % layout->chunk_count);
     return self;
 }
 
@@ -147,13 +150,26 @@ static bool is_open_to(const struct picker *self, const struct asker *asker, uin
     return may_ask(self, asker, chunk) && missing_unit(self, chunk) != UINT32_MAX;
 }
 
-static uint32_t lowest_chunk(const struct picker *self, const struct asker *asker)
+static uint32_t open_chunk(const struct picker *self, const struct asker *asker, uint32_t begin, uint32_t end)
 {
-    for (uint32_t i = self->first_missing_chunk; i < self->layout.chunk_count; i++) {
+    for (uint32_t i = begin; i < end; i++) {
         if (is_open_to(self, asker, i))
             return i;
     }
     return UINT32_MAX;
+}
+
+/* On from where it is, around the end: in order for the disks, but each download from elsewhere. */
+static uint32_t following_chunk(struct picker *self, const struct asker *asker)
+{
+    uint32_t first = self->first_missing_chunk;
+    uint32_t begin = self->cursor > first ? self->cursor : first;
+    uint32_t chunk = open_chunk(self, asker, begin, self->layout.chunk_count);
+    if (chunk == UINT32_MAX)
+        chunk = open_chunk(self, asker, first, begin);
+    if (chunk != UINT32_MAX && !self->is_in_order)
+        self->cursor = chunk;
+    return chunk;
 }
 
 static uint32_t rarest_chunk(struct picker *self, const struct asker *asker)
@@ -187,7 +203,7 @@ bool picker_pick(struct picker *self, const struct asker *asker, struct run *ret
     uint32_t chunk = asker->begun_chunk;
     if (chunk == UINT32_MAX || !is_open_to(self, asker, chunk)) {
         bool is_rarest_first = self->partial_sources > 0 && !self->is_in_order;
-        chunk = is_rarest_first ? rarest_chunk(self, asker) : lowest_chunk(self, asker);
+        chunk = is_rarest_first ? rarest_chunk(self, asker) : following_chunk(self, asker);
     }
     if (chunk == UINT32_MAX)
         return false;

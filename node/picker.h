@@ -8,8 +8,8 @@
  * The file is cut into units: a chunk, or a block of it when chunks are larger than a block. A run is what
  * one READ asks for: consecutive units within one aligned block. Rarest first among the chunks that partial
  * sources hold (Cohen's BitTorrent, 2003), ties broken at random so that downloaders of one file fetch
- * different parts; in order when every source is complete, or when asked to. A chunk that was begun is
- * finished first.
+ * different parts. When every source is complete, in order from a place that the seed chooses; when asked
+ * to, in order from the beginning. A chunk that was begun is finished first.
  */
 
 #include "node/chunk_map.h"
