@@ -37,7 +37,7 @@ static uint32_t read_length_max(const struct download *self, const struct source
                           << (self->layout.chunk_log2 < BLOCK_LOG2 ? self->layout.chunk_log2 : BLOCK_LOG2);
     uint64_t length = source->meter.rate * READ_AIM_MS / 1000;
     if (source->meter.rate == 0)
-        length = source->received_bytes > 0 ? BLOCK_SIZE : READ_PROBE_BYTES;
+        length = source->meter.startup_bytes > 0 ? BLOCK_SIZE : READ_PROBE_BYTES;
     if (length < unit_bytes)
         length = unit_bytes;
     return length < BLOCK_SIZE ? (uint32_t)length : BLOCK_SIZE;
@@ -302,6 +302,17 @@ static void order_processing(struct download *self, struct read *read, struct do
         effect->order.expected = download_expected(self, chunk);
 }
 
+/* A source that was taken for stalled is only slow: now its rate is known, and it need not be left alone. */
+static void on_late_data(struct source *source, size_t payload_size, uint64_t now_ms)
+{
+    if (source->state != SOURCE_READY)
+        return;
+    meter_delivered_late(&source->meter, payload_size, now_ms);
+    if (source->stall_count > 0)
+        source->retry_at_ms = now_ms;
+    source->stall_count = 0;
+}
+
 void download_on_data(struct download *self, uint32_t index, const struct message *message,
                       size_t payload_size, uint64_t now_ms, struct download_effects *effects)
 {
@@ -312,6 +323,7 @@ void download_on_data(struct download *self, uint32_t index, const struct messag
     struct read *read = read_of_rid(self, index, message->rid);
     if (!read) { /* cancelled, too late */
         self->wasted_bytes += payload_size;
+        on_late_data(source, payload_size, now_ms);
         return;
     }
     if (!file_id_equal(&data->file, &self->config.id) || data->offset != read->run.offset ||
