@@ -149,31 +149,53 @@ static bool has_budget(const struct download *self)
     return self->inflight_bytes + self->processing_bytes + BLOCK_SIZE <= self->config.budget_bytes;
 }
 
-/* A READ of another source that `index` should repeat because it would have it much sooner. */
-static const struct read *slow_read(const struct download *self, uint32_t index, uint64_t now_ms)
+/* May `index` repeat this READ of another source? */
+static bool may_repeat(const struct download *self, const struct read *read, uint32_t index)
 {
     const struct source *source = &self->sources[index];
-    const struct read *worst = NULL;
-    uint64_t worst_ms = 0;
+    if (read->state != READ_ASKED || read->source == index)
+        return false;
+    uint32_t chunk = picker_chunk_of_unit(self->picker, read->run.unit);
+    return (!source->is_partial || chunk_map_has(&source->chunks, chunk)) &&
+           picker_asked_count(self->picker, &read->run) < ASKED_MAX &&
+           picker_reserved_for(self->picker, chunk) == UINT32_MAX;
+}
+
+/* When an answer is due: after all that its source was asked before; what has run already is taken off. */
+static uint64_t left_ms_of(const struct download *self, const struct read *read, uint64_t now_ms)
+{
+    const struct source *source = &self->sources[read->source];
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        const struct read *other = &self->reads[i];
+        if (other->state == READ_ASKED && other->source == read->source && other->rid <= read->rid)
+            bytes += other->run.length;
+    }
+    uint64_t waited_ms = now_ms - source->active_at_ms;
+    uint64_t due_ms = meter_expected_ms(&source->meter, bytes);
+    return due_ms > waited_ms ? due_ms - waited_ms : waited_ms;
+}
+
+/* A READ of another source that `index` should repeat because it would have it much sooner: the last one of
+ * its source, which is the furthest off. */
+static const struct read *slow_read(const struct download *self, uint32_t index, uint64_t now_ms)
+{
+    const struct read *last[DOWNLOAD_SOURCES_MAX] = {0};
     for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
         const struct read *read = &self->reads[i];
-        if (read->state != READ_ASKED || read->source == index)
-            continue;
-        const struct source *other = &self->sources[read->source];
-        uint32_t chunk = picker_chunk_of_unit(self->picker, read->run.unit);
-        if ((source->is_partial && !chunk_map_has(&source->chunks, chunk)) ||
-            picker_asked_count(self->picker, &read->run) >= ASKED_MAX ||
-            picker_reserved_for(self->picker, chunk) != UINT32_MAX)
-            continue;
-        /* It is due after all that was asked before; what has run already is taken off. */
-        uint64_t waited_ms = now_ms - other->active_at_ms;
-        uint64_t due_ms = meter_expected_ms(&other->meter, other->inflight_bytes);
-        uint64_t left_ms = due_ms > waited_ms ? due_ms - waited_ms : waited_ms;
+        if (may_repeat(self, read, index) && (!last[read->source] || read->rid > last[read->source]->rid))
+            last[read->source] = read;
+    }
+    const struct read *worst = NULL;
+    uint64_t worst_ms = 0;
+    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
+        uint64_t left_ms = last[i] ? left_ms_of(self, last[i], now_ms) : 0;
         if (left_ms > worst_ms) {
-            worst = read;
+            worst = last[i];
             worst_ms = left_ms;
         }
     }
+    const struct source *source = &self->sources[index];
     if (!worst || worst_ms < DUPLICATE_GAIN * meter_expected_ms(&source->meter,
                                                                 source->inflight_bytes + worst->run.length))
         return NULL;
