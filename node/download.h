@@ -58,7 +58,7 @@ enum download_effect_kind {
     DOWNLOAD_CHECK,    /* read chunk `chunk` of the partial file and check it by `order`; then
                           download_on_checked() */
     DOWNLOAD_SAVED,    /* chunk `chunk` is verified and written: keep that in the have-map */
-    DOWNLOAD_SOURCE,   /* tell: `source` has a new state */
+    DOWNLOAD_SOURCE,   /* tell: `source` has a new state; CONNECTING: it left, and is tried again */
     DOWNLOAD_COMPLETE, /* every chunk is verified and written */
     DOWNLOAD_STARVED,  /* no source is left; more may be added */
     DOWNLOAD_FAILED,   /* cannot go on: see error_number (disk), or 0: no verified chunk within the timeout */

@@ -43,6 +43,7 @@ struct source {
     uint64_t retry_at_ms; /* SOURCE_READY: nothing is asked before; SOURCE_LEFT: not added again before */
     bool is_put_off;      /* SOURCE_CONNECTING: it was busy; greeted again at retry_at_ms */
     uint64_t hello_rid, open_rid, layer_rid;
+    bool is_told_gone; /* that its connection was lost */
     bool is_partial;
     struct chunk_map chunks; /* when is_partial */
     bool has_nothing;        /* what it holds is asked for already; until something changes */

@@ -49,7 +49,8 @@ static void end_source(struct download *self, uint32_t index, enum source_state 
     source->retry_at_ms = now_ms + ADD_AGAIN_MS;
     snprintf(source->reason, sizeof source->reason, "%s", reason);
     download_emit(effects, DOWNLOAD_DISCONNECT, index);
-    download_emit(effects, DOWNLOAD_SOURCE, index);
+    if (state == SOURCE_BANNED || !source->is_told_gone)
+        download_emit(effects, DOWNLOAD_SOURCE, index);
 }
 
 void download_source_left(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
@@ -174,6 +175,9 @@ void download_on_lost(struct download *self, uint32_t index, uint64_t now_ms,
         source->state = SOURCE_CONNECTING;
         source->window_max = 0; /* until the next HELLO_OK */
         source->deadline_ms = now_ms + DOWNLOAD_HELLO_MS;
+        source->is_told_gone = true;
+        snprintf(source->reason, sizeof source->reason, "connection lost");
+        download_emit(effects, DOWNLOAD_SOURCE, index);
     }
     download_schedule(self, now_ms, effects);
 }
@@ -239,6 +243,7 @@ void download_on_open_ok(struct download *self, uint32_t index, const struct mes
         return;
     }
     source->state = SOURCE_READY;
+    source->is_told_gone = false;
     source->attempts = 0;
     source->retry_at_ms = now_ms;
     meter_init(&source->meter, now_ms);

@@ -120,7 +120,7 @@ static const char *state_name(enum source_state state)
 
 void progress_source(struct progress *self, const struct download_source *source)
 {
-    bool is_over = source->state == SOURCE_LEFT || source->state == SOURCE_BANNED;
+    bool is_over = source->state != SOURCE_READY;
     json_t *event = event_new("source");
     json_object_set_new(event, "node",
                         source->has_node ? json_hex(source->node.bytes, sizeof source->node.bytes)

@@ -8,6 +8,7 @@
 #include "tools/cli/value.h"
 #include "tools/link.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,12 +23,19 @@ bool is_id_text(const char *text)
     return size >= 8 && size <= 64 && strspn(text, "0123456789abcdefABCDEF") == size;
 }
 
+static struct file_attributes attributes_of(const struct file_entry *file)
+{
+    return (struct file_attributes){file->has_mtime, file->mtime_ms,
+                                    file->has_executable && file->is_executable};
+}
+
 static void set_file(struct target *target, const struct file_entry *file)
 {
     target->id = file->id;
     target->root = file->root;
     target->size = file->size;
     snprintf(target->name, sizeof target->name, "%.*s", (int)file->name.size, file->name.bytes);
+    target->attributes = attributes_of(file);
 }
 
 static void note_candidate(struct output *output, const struct file_entry *file, size_t source_count)
@@ -154,7 +162,7 @@ struct inquiry {
     uint64_t timeout_ms;
     struct target candidates[CANDIDATES_MAX];
     size_t candidate_count;
-    size_t silent_count;
+    bool is_silent[TARGET_NODES_MAX]; /* a node gave no usable answer */
 };
 
 static void add_candidate(struct inquiry *self, const struct file_entry *file,
@@ -186,6 +194,15 @@ static bool wait_reply(struct exchange *exchange, uint64_t rid, uint64_t deadlin
     return false;
 }
 
+/* A node that describes another file has not answered. */
+static bool is_what_was_asked(const struct inquiry *self, const struct file_entry *file)
+{
+    if (self->is_id)
+        return file_id_has_prefix(&file->id, self->text, strlen(self->text));
+    return text_equal(file->name, text_of(self->text)) ||
+           text_equal(name_base(file->name), text_of(self->text));
+}
+
 /* By name, or by a whole id. */
 static bool open_at_node(struct inquiry *self, struct exchange *exchange, struct target_source *source)
 {
@@ -204,8 +221,10 @@ static bool open_at_node(struct inquiry *self, struct exchange *exchange, struct
     if (!wait_reply(exchange, open.rid, deadline_ms, &reply))
         return false;
     if (reply.kind == KIND_OPEN_OK) {
-        add_candidate(self, &reply.open_ok.file, source);
-        return true;
+        bool is_asked_for = is_what_was_asked(self, &reply.open_ok.file);
+        if (is_asked_for)
+            add_candidate(self, &reply.open_ok.file, source);
+        return is_asked_for;
     }
     return reply.kind == KIND_ERROR && reply.error.code == ERROR_NOT_FOUND;
 }
@@ -254,13 +273,20 @@ static bool ask_node(struct inquiry *self, const struct endpoint *node)
 
 static void ask_nodes(struct inquiry *self, const struct endpoint *nodes, size_t node_count)
 {
-    self->silent_count = 0;
     for (size_t i = 0; i < node_count; i++) {
-        if (ask_node(self, &nodes[i]))
+        if (self->is_silent[i] || ask_node(self, &nodes[i]))
             continue;
-        self->silent_count++;
-        output_note(self->output, "no answer from the node at %s:%u", nodes[i].host, nodes[i].port);
+        self->is_silent[i] = true;
+        output_note(self->output, "no usable answer from the node at %s:%u", nodes[i].host, nodes[i].port);
     }
+}
+
+static size_t count_silent(const struct inquiry *self)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < TARGET_NODES_MAX; i++)
+        count += self->is_silent[i];
+    return count;
 }
 
 bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_t node_count,
@@ -270,6 +296,7 @@ bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_
         output_error(output, "'%s' is too long for a name, not UTF-8 or holds control characters", text);
         return false;
     }
+    assert(node_count <= TARGET_NODES_MAX);
     static struct inquiry inquiry; /* 70 KiB: too much for a stack, and one at a time */
     inquiry = (struct inquiry){.output = output, .text = text, .timeout_ms = timeout_ms};
     inquiry.is_id = is_id_text(text);
@@ -283,9 +310,9 @@ bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_
         return true;
     }
     if (inquiry.candidate_count == 0) {
-        output_exit(output, inquiry.silent_count ? EXIT_INCOMPLETE : EXIT_NOT_FOUND);
-        output_reason(output, "'%s' not found: asked %zu, silent %zu", text, node_count,
-                      inquiry.silent_count);
+        size_t silent_count = count_silent(&inquiry);
+        output_exit(output, silent_count ? EXIT_INCOMPLETE : EXIT_NOT_FOUND);
+        output_reason(output, "'%s' not found: asked %zu, silent %zu", text, node_count, silent_count);
         return false;
     }
     output_exit(output, EXIT_AMBIGUOUS);

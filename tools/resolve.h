@@ -7,11 +7,15 @@
  * nodes that were named.
  */
 #include "messages/message.h"
+#include "node/shell/file_attributes.h"
 #include "tools/cli/endpoint.h"
 #include "tools/cli/output.h"
 
 /* As many as a download uses. */
 #define TARGET_SOURCES_MAX 64
+
+/* Nodes named by hand. */
+#define TARGET_NODES_MAX 64
 
 struct target_source {
     struct optional_node_id node;
@@ -24,6 +28,7 @@ struct target {
     struct hash root;
     uint64_t size;
     char name[1025]; /* NAME_SIZE_MAX and the NUL */
+    struct file_attributes attributes;
     struct target_source sources[TARGET_SOURCES_MAX];
     size_t source_count;
 };

@@ -11,12 +11,9 @@
 /* One for each core that receives, up to 4. */
 #define IO_THREADS_MAX 4
 
-/* Nodes named by hand. */
-#define FROM_MAX 64
-
 static struct {
     struct endpoint broker;
-    struct endpoint from[FROM_MAX];
+    struct endpoint from[TARGET_NODES_MAX];
     size_t from_count;
     struct transfer_options transfer;
     bool is_json;
@@ -28,7 +25,7 @@ static struct {
 static const char *add_from(void *target, const char *value)
 {
     (void)target;
-    if (settings.from_count == FROM_MAX)
+    if (settings.from_count == TARGET_NODES_MAX)
         return "at most 64 nodes";
     const char *problem = option_endpoint(&settings.from[settings.from_count], value);
     settings.from_count += problem == NULL;

@@ -142,7 +142,7 @@ void output_event(struct output *self, json_t *event)
 {
     assert(event);
     if (self->is_json && !self->is_broken) {
-        char *line = json_dumps(event, JSON_ENSURE_ASCII | JSON_COMPACT);
+        char *line = json_dumps(event, JSON_ENSURE_ASCII | JSON_COMPACT | JSON_REAL_PRECISION(10));
         assert(line);
         bool is_written = true;
         for (const char *p = line; *p && is_written; p++) {
