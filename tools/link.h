@@ -19,7 +19,8 @@ struct link {
     struct exchange *exchange;
 };
 
-/* After process_start(). False after an output_error(). Fills everything in; pair with link_close() either way. */
+/* After process_start(). False after an output_error(). Fills everything in; pair with link_close() either
+ * way. */
 bool link_open(struct link *self, struct output *output, enum socket_role role,
                const struct endpoint *endpoint, uint64_t timeout_ms);
 void link_close(struct link *self);

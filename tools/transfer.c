@@ -345,6 +345,7 @@ static bool start_fetch(struct transfers *self)
                      .agent = AGENT},
         .folder = self->folder,
         .name = self->name,
+        .attributes = self->target->attributes,
         .must_replace = self->options->must_replace,
         .pipe_fd = self->name ? -1 : STDOUT_FILENO,
     };

@@ -28,6 +28,7 @@
 struct chunk_store {
     struct layout layout;
     struct file_id id;
+    struct file_attributes attributes;
     int folder_fd, fd;
     char name[COMPONENT_SIZE_MAX + 1];
     char partial_name[COMPONENT_SIZE_MAX + 1]; /* empty when unnamed */
@@ -336,10 +337,18 @@ static int rename_new(struct chunk_store *self)
     return unlinkat(self->folder_fd, self->partial_name, 0) == 0 ? 0 : errno;
 }
 
+void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes)
+{
+    self->attributes = *attributes;
+}
+
 enum publish_result chunk_store_publish(struct chunk_store *self, bool must_replace)
 {
     /* The final name must never stand for less than synced bytes of exactly the right size. */
-    if (ftruncate(self->fd, (off_t)self->layout.size) != 0 || fdatasync(self->fd) != 0)
+    if (ftruncate(self->fd, (off_t)self->layout.size) != 0)
+        return PUBLISH_FAILED;
+    file_attributes_apply(&self->attributes, self->fd);
+    if (fdatasync(self->fd) != 0)
         return PUBLISH_FAILED;
     int error;
     if (must_replace)

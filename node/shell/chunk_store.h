@@ -14,6 +14,7 @@
 #include "messages/id.h"
 #include "node/chunk_map.h"
 #include "node/layout.h"
+#include "node/shell/file_attributes.h"
 
 #include <sys/types.h>
 
@@ -58,6 +59,9 @@ bool chunk_store_space(const struct chunk_store *self, uint64_t *ret_needed, uin
 /* Safe from one worker at a time. 0 or an errno. `bits` is the bitfield of chunks that are written. */
 int chunk_store_write_map(struct chunk_store *self, const uint8_t *bits);
 int chunk_store_write_layer(struct chunk_store *self, const struct hash *layer);
+
+/* What the target will have beyond its content; nothing special by default. */
+void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes);
 
 /*
  * Drops map and layer, syncs, and renames to the target without replacing (`must_replace`: atomically instead

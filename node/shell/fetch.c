@@ -218,6 +218,7 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
     self->workers = workers;
     self->events = *events;
     self->must_replace = config->must_replace;
+    chunk_store_set_attributes(self->store, &config->attributes);
     self->pipe_fd = config->pipe_fd;
     uint64_t now_ms = clock_now_ms();
     self->download = download_new(&config->download, now_ms);

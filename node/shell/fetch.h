@@ -8,6 +8,7 @@
  */
 #include "messages/shell/loop.h"
 #include "node/download.h"
+#include "node/shell/file_attributes.h"
 #include "node/shell/workers.h"
 
 enum fetch_outcome {
@@ -29,9 +30,10 @@ struct fetch_events {
 
 struct fetch_config {
     struct download_config download;
-    const char *folder; /* where the target and its partial file are */
-    const char *name;   /* the target's name in it */
-    bool must_replace;  /* an existing target is replaced at the end */
+    const char *folder;                /* where the target and its partial file are */
+    const char *name;                  /* the target's name in it */
+    struct file_attributes attributes; /* of the target */
+    bool must_replace;                 /* an existing target is replaced at the end */
     int pipe_fd; /* -1, or write there in order instead of into a target; folder and name are not used */
 };
 
