@@ -140,7 +140,7 @@ class Counting(unittest.TestCase):
                 ("u", True, synthesis % (0, 0, 0, 0), (0, 1)), ("u", False, synthesis % (3, 3, 0, 0), (3, 1)),
                 ("e", True, "1 passed, 0 failed\nnoise\n5 passed, 0 failed\n", (5, 0)),
                 ("e", False, "5 passed, 2 failed\n", (5, 2)), ("e", True, "nothing\n", (0, 1)), ("e", True, "", (0, 1)),
-                ("e", False, "", (0, 1)), ("x_main", True, "", (1, 0)), ("x_main", False, "", (0, 1))):
+                ("e", False, "", (0, 1)), ("x_main", True, "", (1, 0)), ("sim_x", True, "300 seeds\n", (1, 0)), ("x_main", False, "", (0, 1))):
             self.assertEqual(self.count.count_entry(name, succeeded, output), expected, output)
 
     def test_a_missing_broken_or_empty_report_is_a_failure(self):
