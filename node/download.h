@@ -24,6 +24,9 @@
 /* In flight or not yet written, over all sources: what one download costs in memory. */
 #define DOWNLOAD_BUDGET_BYTES (32u * 1024 * 1024)
 
+/* Room for a READ of several sources, some of which may be dead. */
+#define DOWNLOAD_BUDGET_MIN (4u * 1024 * 1024)
+
 /* READs under way; budget / 64 KiB, the smallest chunk, and room for duplicates. */
 #define DOWNLOAD_READS_MAX 1023
 
@@ -34,7 +37,7 @@
  * stalled. Each stall since its last delivery doubles that, up to eight times: it may just be slow. */
 #define DOWNLOAD_STALL_MS 5000
 
-/* How long a stalled source is left alone. */
+/* How long a stalled source is left alone unless it delivers. */
 #define DOWNLOAD_SNUB_MS 10000
 
 /* Connections refused or lost in a row before a source is given up. */
@@ -101,7 +104,7 @@ struct download_config {
     struct hash root;
     uint64_t size;                /* at most FILE_SIZE_MAX */
     bool is_in_order;             /* for writing to a pipe, or watching while it arrives */
-    uint64_t budget_bytes;        /* 0: the default */
+    uint64_t budget_bytes;        /* 0: the default; at least DOWNLOAD_BUDGET_MIN */
     uint64_t timeout_ms;          /* without a verified chunk; 0: never */
     uint64_t seed;                /* randomness for the picker */
     struct optional_node_id node; /* who we are, for HELLO */
@@ -166,6 +169,9 @@ bool download_load_layer(struct download *self, const struct hash *layer, uint32
  */
 void download_claim_chunk(struct download *self, uint32_t chunk);
 #define DOWNLOAD_CHECKS_MAX 4
+
+/* The claims that still stand: a have-map must keep them, or they are lost at the next interruption. */
+const struct chunk_map *download_claims(const struct download *self);
 void download_on_checked(struct download *self, uint32_t chunk, bool is_right, uint64_t now_ms,
                          struct download_effects *effects);
 

@@ -12,6 +12,11 @@ void download_claim_chunk(struct download *self, uint32_t chunk)
     picker_have(self->picker, chunk); /* not to be asked for as long as the claim stands */
 }
 
+const struct chunk_map *download_claims(const struct download *self)
+{
+    return &self->claims;
+}
+
 void download_check_claims(struct download *self, struct download_effects *effects)
 {
     while (self->claim_cursor < self->layout.chunk_count && self->checking_count < DOWNLOAD_CHECKS_MAX) {

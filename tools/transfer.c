@@ -50,6 +50,8 @@ struct transfers {
     enum fetch_outcome outcome;
     int error_number;
     struct file_hash_result existing;
+    int seed_fds[FETCH_SEEDS_MAX]; /* other versions of the file, whose chunks may fit */
+    size_t seed_count;
 };
 
 static void on_workers(void *owner)
@@ -121,7 +123,7 @@ struct transfers *transfers_new(struct output *output, const struct transfer_opt
     self->swarm_at_ms = UINT64_MAX;
     self->wake_at_ms = UINT64_MAX;
     self->loop = loop_new();
-    self->workers = workers_new(workers_default_count());
+    self->workers = workers_new(workers_default_count() + 1); /* one may be waiting for the disk */
     if (self->loop && self->workers &&
         loop_add_fd(self->loop, workers_fd(self->workers), on_workers, self->workers) &&
         loop_add_ticker(self->loop, on_tick, self))
@@ -257,9 +259,49 @@ static enum existing check_existing(struct transfers *self)
     return EXISTING_DIFFERENT;
 }
 
+static void add_seed(struct transfers *self, int fd)
+{
+    struct stat status;
+    if (fd >= 0 && self->seed_count < FETCH_SEEDS_MAX && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        self->seed_fds[self->seed_count++] = fd;
+    else if (fd >= 0)
+        close(fd);
+}
+
+static void close_seeds(struct transfers *self)
+{
+    while (self->seed_count > 0)
+        close(self->seed_fds[--self->seed_count]);
+}
+
+/* The file named by --seed-from, and the one that is about to be replaced. */
+static bool open_seeds(struct transfers *self)
+{
+    const char *path = self->options->seed_from;
+    if (path) {
+        int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0) {
+            output_error(self->output, "cannot read %s: %s; name a file to read with --seed-from", path,
+                         strerror(errno));
+            return false;
+        }
+        add_seed(self, fd);
+    }
+    if (self->name && self->options->must_replace) {
+        int folder_fd = open(self->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (folder_fd >= 0) {
+            add_seed(self, openat(folder_fd, self->name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+            close(folder_fd);
+        }
+    }
+    return true;
+}
+
 static void on_other_partial(void *owner, int folder_fd, const char *partial_name)
 {
     struct transfers *self = owner;
+    if (!self->options->must_discard)
+        add_seed(self, openat(folder_fd, partial_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!self->options->must_discard)
         output_note(self->output, "%s/%s is a part of another file of this name: --discard removes it",
                     self->folder, partial_name);
@@ -348,6 +390,8 @@ static bool start_fetch(struct transfers *self)
         .attributes = self->target->attributes,
         .must_replace = self->options->must_replace,
         .pipe_fd = self->name ? -1 : STDOUT_FILENO,
+        .seed_fds = self->seed_fds,
+        .seed_count = self->seed_count,
     };
     struct fetch_events events = {self, on_source, on_saved, on_starved, on_done};
     bool was_told = false;
@@ -475,8 +519,9 @@ void transfers_fetch(struct transfers *self, const char *text, const struct targ
         enum existing existing = check_existing(self);
         if (existing == EXISTING_SAME)
             progress_same(self->progress);
-        else if (existing == EXISTING_NONE && !self->is_interrupted)
+        else if (existing == EXISTING_NONE && !self->is_interrupted && open_seeds(self))
             run_fetch(self);
+        close_seeds(self);
         progress_destroy(&self->progress);
     }
     free(self->folder);

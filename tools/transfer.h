@@ -11,8 +11,9 @@
 #include "tools/resolve.h"
 
 struct transfer_options {
-    char *folder; /* NULL: the current one */
-    char *output; /* NULL: the file's own base name; "-": stdout */
+    char *folder;    /* NULL: the current one */
+    char *seed_from; /* NULL, or an older version whose chunks are used where they fit */
+    char *output;    /* NULL: the file's own base name; "-": stdout */
     uint64_t timeout_ms;
     const struct endpoint *broker; /* NULL: nodes were named, and no broker is asked */
     bool is_not_serving;

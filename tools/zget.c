@@ -41,6 +41,8 @@ static const struct cli_option options[] = {
      &settings.transfer.output},
     {"sequential", 0, NULL, "fetch in order, to use the file while it arrives", option_flag,
      &settings.transfer.is_in_order},
+    {"seed-from", 0, "FILE", "an older version: parts that are the same are copied", option_text,
+     &settings.transfer.seed_from},
     {"no-serve", 0, NULL, "do not serve to others what has arrived", option_flag,
      &settings.transfer.is_not_serving},
     {"force", 0, NULL, "replace an existing different file", option_flag, &settings.transfer.must_replace},

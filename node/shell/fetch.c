@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static void run_effects(struct fetch *self, struct inbound *inbound);
 
@@ -96,6 +97,7 @@ static void run_effect(struct fetch *self, const struct download_effect *effect,
         break;
     case DOWNLOAD_SAVED:
         self->is_map_stale = true;
+        self->unsynced_bytes += layout_chunk_length(download_layout(self->download), effect->chunk);
         fetch_advance_pipe(self);
         self->events.saved(self->events.owner, effect->chunk);
         break;
@@ -129,6 +131,7 @@ static void run_effects(struct fetch *self, struct inbound *inbound)
     if (self->is_stopped || self->is_finished)
         return;
     fetch_keep_map(self);
+    fetch_keep_durable(self, clock_now_ms());
     if (self->is_complete)
         fetch_try_publish(self);
     if (self->is_starved) {
@@ -189,11 +192,26 @@ static enum fetch_start open_store(struct fetch *self, const struct fetch_config
     return *ret_needed > *ret_free ? FETCH_NO_SPACE : FETCH_STARTED;
 }
 
+static uint64_t largest_seed(const struct fetch *self)
+{
+    uint64_t largest = 0;
+    for (size_t i = 0; i < self->seed_count; i++) {
+        struct stat status;
+        if (fstat(self->seed_fds[i], &status) == 0 && (uint64_t)status.st_size > largest)
+            largest = (uint64_t)status.st_size;
+    }
+    return largest;
+}
+
+/* What may be here already: by the have-map, and whatever a seed is long enough for. */
 static void load_store(struct fetch *self)
 {
     const struct chunk_map *claims = chunk_store_claims(self->store);
+    const struct layout *layout = download_layout(self->download);
+    uint64_t seeded_bytes = largest_seed(self);
     for (uint32_t i = 0; i < claims->count; i++) {
-        if (chunk_map_has(claims, i))
+        uint64_t end = ((uint64_t)i << layout->chunk_log2) + layout_chunk_length(layout, i);
+        if (chunk_map_has(claims, i) || end <= seeded_bytes)
             download_claim_chunk(self->download, i);
     }
     const struct hash *layer = chunk_store_layer(self->store);
@@ -220,7 +238,12 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
     self->must_replace = config->must_replace;
     chunk_store_set_attributes(self->store, &config->attributes);
     self->pipe_fd = config->pipe_fd;
+    assert(config->seed_count <= FETCH_SEEDS_MAX);
+    self->seed_count = config->seed_count;
+    for (size_t i = 0; i < config->seed_count; i++)
+        self->seed_fds[i] = config->seed_fds[i];
     uint64_t now_ms = clock_now_ms();
+    self->synced_at_ms = now_ms;
     self->download = download_new(&config->download, now_ms);
     download_effects_init(&self->effects);
     load_store(self);

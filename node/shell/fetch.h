@@ -11,6 +11,9 @@
 #include "node/shell/file_attributes.h"
 #include "node/shell/workers.h"
 
+/* Each is read once, whole: one named by hand, the target itself, partial files of other versions. */
+#define FETCH_SEEDS_MAX 8
+
 enum fetch_outcome {
     FETCH_PUBLISHED,   /* complete under its final name */
     FETCH_EXISTS,      /* complete, but another file has taken the name meanwhile; the partial file is kept */
@@ -33,7 +36,11 @@ struct fetch_config {
     const char *folder;                /* where the target and its partial file are */
     const char *name;                  /* the target's name in it */
     struct file_attributes attributes; /* of the target */
-    bool must_replace;                 /* an existing target is replaced at the end */
+    /* Other files that may hold chunks of this one at the same place (an older version): they are copied
+     * where they match. Open until the fetch is destroyed. */
+    const int *seed_fds;
+    size_t seed_count; /* at most FETCH_SEEDS_MAX */
+    bool must_replace; /* an existing target is replaced at the end */
     int pipe_fd; /* -1, or write there in order instead of into a target; folder and name are not used */
 };
 

@@ -12,6 +12,10 @@
 /* One write to a pipe; a pipe holds 64 KiB unless told otherwise. */
 #define PIPE_PART_BYTES (1024u * 1024)
 
+/* At most this much, or what came in this time, is lost to a power failure. */
+#define SYNC_BYTES (UINT64_C(256) << 20)
+#define SYNC_MS    2000
+
 static void put(struct fetch *self, struct job *job)
 {
     self->job_count++;
@@ -91,7 +95,8 @@ void fetch_process(struct fetch *self, const struct process_order *order, zmq_ms
     job->job = (struct job){.run = run_process, .done = process_done};
     job->fetch = self;
     job->order = *order;
-    job->result = (struct processed){.status = PROCESSED_FAILED, .error_number = ECANCELED}; /* until it ran */
+    job->result =
+        (struct processed){.status = PROCESSED_FAILED, .error_number = ECANCELED}; /* until it ran */
     zmq_msg_init(&job->payload);
     zmq_msg_move(&job->payload, payload);
     put(self, &job->job);
@@ -121,17 +126,27 @@ static bool read_at(int fd, uint8_t *bytes, uint32_t size, uint64_t offset)
     return true;
 }
 
+static bool holds_chunk(struct check_job *self, int fd, uint8_t *bytes)
+{
+    return read_at(fd, bytes, self->order.run.length, self->order.run.offset) &&
+           is_right(bytes, &self->order);
+}
+
+/* What cannot be read counts as not there: it is fetched. */
 static void run_check(struct job *job)
 {
     struct check_job *self = (struct check_job *)job;
-    if (workers_is_stopping(self->fetch->workers))
+    const struct fetch *fetch = self->fetch;
+    if (workers_is_stopping(fetch->workers))
         return;
     uint8_t *bytes = malloc(self->order.run.length);
-    /* What cannot be read counts as not there: it is fetched again. */
-    self->is_right =
-        bytes &&
-        read_at(chunk_store_fd(self->fetch->store), bytes, self->order.run.length, self->order.run.offset) &&
-        is_right(bytes, &self->order);
+    assert(bytes);
+    int fd = chunk_store_fd(fetch->store);
+    self->is_right = holds_chunk(self, fd, bytes);
+    for (size_t i = 0; i < fetch->seed_count && !self->is_right; i++) {
+        self->is_right = holds_chunk(self, fetch->seed_fds[i], bytes) &&
+                         write_at(fd, bytes, self->order.run.length, self->order.run.offset) == 0;
+    }
     free(bytes);
 }
 
@@ -195,6 +210,18 @@ static void map_done(struct job *job)
     fetch_try_publish(fetch);
 }
 
+/* What is verified, and what an earlier run left that has not been looked at yet. */
+static uint8_t *map_bits(const struct fetch *self)
+{
+    struct blob saved = chunk_map_bits(download_chunks(self->download));
+    struct blob claimed = chunk_map_bits(download_claims(self->download));
+    uint8_t *bits = malloc(saved.size + 1);
+    assert(bits);
+    for (size_t i = 0; i < saved.size; i++)
+        bits[i] = saved.bytes[i] | claimed.bytes[i];
+    return bits;
+}
+
 /* One at a time: chunks that are saved meanwhile are in the next one. */
 void fetch_keep_map(struct fetch *self)
 {
@@ -205,10 +232,7 @@ void fetch_keep_map(struct fetch *self)
     assert(job);
     job->job = (struct job){.run = run_map, .done = map_done};
     job->fetch = self;
-    struct blob bits = chunk_map_bits(download_chunks(self->download));
-    job->bits = malloc(bits.size + 1);
-    assert(job->bits);
-    memcpy(job->bits, bits.bytes, bits.size);
+    job->bits = map_bits(self);
     const struct hash *layer = download_layer(self->download);
     if (layer && !self->is_layer_kept) {
         size_t size = (size_t)download_layout(self->download)->chunk_count * sizeof *layer;
@@ -219,6 +243,58 @@ void fetch_keep_map(struct fetch *self)
     }
     self->is_map_stale = false;
     self->is_map_being_kept = true;
+    self->job_count++;
+    workers_put_first(self->workers,
+                      &job->job); /* what is written and not in the map would be fetched again */
+}
+
+/*
+ * Brings what was written to the disk while more comes, so that a power failure costs little and the end need
+ * not wait for all of it.
+ */
+struct sync_job {
+    struct job job;
+    struct fetch *fetch;
+    int error_number;
+};
+
+static void run_sync(struct job *job)
+{
+    struct sync_job *self = (struct sync_job *)job;
+    self->error_number = fdatasync(chunk_store_fd(self->fetch->store)) == 0 ? 0 : errno;
+}
+
+static void sync_done(struct job *job)
+{
+    struct sync_job *self = (struct sync_job *)job;
+    struct fetch *fetch = self->fetch;
+    int error_number = self->error_number;
+    fetch->job_count--;
+    fetch->is_syncing = false;
+    fetch->synced_at_ms = clock_now_ms();
+    free(self);
+    if (fetch->is_stopped || fetch->is_finished)
+        return;
+    /* Pages that could not be written are dropped, and a second sync would say nothing of it: the next run
+     * hashes all. */
+    if (error_number)
+        fetch_finish(fetch, FETCH_DISK_FAILED, error_number);
+    else
+        fetch_try_publish(fetch);
+}
+
+void fetch_keep_durable(struct fetch *self, uint64_t now_ms)
+{
+    bool is_due = self->unsynced_bytes >= SYNC_BYTES ||
+                  (self->unsynced_bytes > 0 && now_ms - self->synced_at_ms >= SYNC_MS);
+    if (!is_due || self->is_syncing || self->is_complete || self->pipe_fd >= 0)
+        return;
+    struct sync_job *job = calloc(1, sizeof *job);
+    assert(job);
+    job->job = (struct job){.run = run_sync, .done = sync_done};
+    job->fetch = self;
+    self->is_syncing = true;
+    self->unsynced_bytes = 0;
     put(self, &job->job);
 }
 
@@ -333,7 +409,8 @@ static void publish_done(struct job *job)
 /* Once everything is verified and written, and nothing else writes to the partial file. */
 void fetch_try_publish(struct fetch *self)
 {
-    if (!self->is_complete || self->is_publishing || self->is_finished || self->is_map_being_kept)
+    if (!self->is_complete || self->is_publishing || self->is_finished || self->is_map_being_kept ||
+        self->is_syncing)
         return;
     if (self->pipe_fd >= 0) {
         if (!self->is_piping && self->piped_bytes == download_layout(self->download)->size)

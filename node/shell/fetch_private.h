@@ -19,11 +19,15 @@ struct fetch {
     struct download_effects effects;
     struct chunk_store *store;
     bool must_replace;
+    int seed_fds[FETCH_SEEDS_MAX]; /* the owner's */
+    size_t seed_count;
     struct source_link *links[DOWNLOAD_SOURCES_MAX];
     struct source_link *stopped_links[STOPPED_LINKS_MAX];
     size_t stopped_count;
     unsigned job_count; /* on the workers */
     bool is_map_stale, is_map_being_kept, is_layer_kept;
+    bool is_syncing;
+    uint64_t unsynced_bytes, synced_at_ms;
     int pipe_fd;
     uint64_t piped_bytes;
     bool is_piping;
@@ -41,6 +45,7 @@ void fetch_finish(struct fetch *self, enum fetch_outcome outcome, int error_numb
 void fetch_process(struct fetch *self, const struct process_order *order, zmq_msg_t *payload); /* takes it */
 void fetch_check(struct fetch *self, uint32_t chunk, const struct process_order *order);
 void fetch_keep_map(struct fetch *self);
+void fetch_keep_durable(struct fetch *self, uint64_t now_ms);
 void fetch_advance_pipe(struct fetch *self);
 void fetch_try_publish(struct fetch *self);
 
