@@ -190,6 +190,12 @@ void guard_delivered(struct guard *self, int fd, size_t bytes)
         connection_at(self, fd)->delivered += bytes;
 }
 
+void guard_cut(struct guard *self, int fd)
+{
+    if (fd >= 0 && connection_at(self, fd)->is_live)
+        cut(connection_at(self, fd), fd);
+}
+
 static uint64_t resident_bytes(void)
 {
     unsigned long total_pages = 0, resident_pages = 0;

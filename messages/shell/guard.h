@@ -40,6 +40,10 @@ bool guard_next_lost(struct guard *self, int *ret_fd);
 /* Account bytes that came out of the socket. */
 void guard_delivered(struct guard *self, int fd, size_t bytes);
 
+/* Ends a connection that its owner wants to be rid of; libzmq frees what it holds, and the loss is told as
+ * any. */
+void guard_cut(struct guard *self, int fd);
+
 /* Compares and shuts down; call at least every GUARD_SWEEP_MS. */
 void guard_sweep(struct guard *self);
 #define GUARD_SWEEP_MS 100
