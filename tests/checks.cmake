@@ -12,7 +12,7 @@ endfunction()
 
 # The sources are the same under every sanitizer: they are checked once.
 if(NOT ZSWARM_SANITIZE)
-    foreach(check layering lengths banned texts formatting)
+    foreach(check layering lengths banned texts vectors formatting)
         add_test(NAME tidy_${check} COMMAND ${python} -B ${CMAKE_CURRENT_SOURCE_DIR}/tidy/${check}.py)
         set_tests_properties(tidy_${check} PROPERTIES LABELS tidy TIMEOUT 120)
     endforeach()

@@ -15,6 +15,7 @@ import layering  # noqa: E402
 import lengths  # noqa: E402
 import purity  # noqa: E402
 import texts  # noqa: E402
+import vectors  # noqa: E402
 
 HEAD = "/* " + texts.LICENCE + " */\n"
 
@@ -84,6 +85,15 @@ class Checks(unittest.TestCase):
         self.expect(texts.check, "docs/x.md", "see /ho" + "me/anna/x\n", 1)
         self.expect(texts.check, "docs/x.md", "see `/wo" + "rk/x`\n", 1)
         self.expect(texts.check, "node/x.c", HEAD + "int x; \n", 2)
+
+    def test_vectors(self):
+        for name, text in ((vectors.GOLDEN, "PING 930101cc80\nPING_b 93010100\n"), (vectors.KINDS, "KIND_PING = 1,\n")):
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_text(text)
+        block = "```vectors\n{}\n```\nPING no\n"
+        self.expect_clean(vectors.check, vectors.DOCUMENT, block.format("PING_b 93010100"))
+        self.expect(vectors.check, vectors.DOCUMENT, block.format("PING 930101cc80\nPING_b 93010101"), 3)
+        self.expect(vectors.check, vectors.DOCUMENT, block.format("").replace("vectors", "text"), 1)
 
     def test_formatting(self):
         self.expect(formatting.check, "node/x.c", "int  x;\n", 1)
