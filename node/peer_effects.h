@@ -13,12 +13,14 @@ enum peer_effect_kind {
     PEER_DROP_DATA,   /* the buffer of `ticket` is not needed; peer_server_on_sent() must follow */
     PEER_READ_CHUNK,  /* read `length` bytes at `offset`; peer_server_on_chunk() must follow */
     PEER_LOAD_HASHES, /* load a run of the chunk layer; peer_server_on_hashes() must follow */
+    PEER_DISCONNECT,  /* end `connection` */
     PEER_CHANGED,     /* `content` is no longer what was hashed: tell its owner */
 };
 
 struct peer_effect {
     enum peer_effect_kind kind;
     uint32_t route;
+    int connection;
     uint64_t ticket;                   /* 0 for none */
     size_t header_offset, header_size; /* in the bytes of the effects */
     struct content content;

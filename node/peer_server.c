@@ -157,6 +157,7 @@ static void on_list(struct peer_server *self, const struct request *r)
     const struct message_list *list = &r->message->list;
     struct upload upload = {
         .route = r->session->route,
+        .connection = r->session->connection,
         .rid = r->message->rid,
         .kind = UPLOAD_LIST,
         .reply_bytes = UPLOAD_READ_BYTES_MAX, /* not known before; a page may take a whole header */
@@ -257,6 +258,7 @@ static void on_hashes(struct peer_server *self, const struct request *r)
     uint32_t count = hashes->count < HASHES_MAX ? hashes->count : HASHES_MAX;
     struct upload upload = {
         .route = r->session->route,
+        .connection = r->session->connection,
         .rid = r->message->rid,
         .kind = UPLOAD_HASHES,
         .reply_bytes = REPLY_OVERHEAD_BYTES + count * (uint32_t)sizeof(struct hash),
@@ -288,6 +290,7 @@ static void on_read(struct peer_server *self, const struct request *r)
     }
     struct upload upload = {
         .route = r->session->route,
+        .connection = r->session->connection,
         .rid = r->message->rid,
         .kind = UPLOAD_READ,
         .reply_bytes = read->length,
@@ -393,6 +396,7 @@ void peer_server_on_message(struct peer_server *self, uint32_t route, int connec
                             size_t size, size_t frame_count, uint64_t now_ms, struct peer_effects *effects)
 {
     struct envelope envelope;
+    self->now_ms = now_ms;
     enum envelope_result result = envelope_open(&envelope, header, size, RECEIVER_SERVER, frame_count);
     if (check_envelope(self, result, &envelope, route, effects))
         on_envelope(self, &envelope, route, connection, now_ms, effects);
@@ -400,6 +404,21 @@ void peer_server_on_message(struct peer_server *self, uint32_t route, int connec
 }
 
 /* Results. */
+
+void peer_server_disconnect(struct peer_server *self, uint32_t route, int connection,
+                            struct peer_effects *effects)
+{
+    peer_effects_add(effects, PEER_DISCONNECT, route, 0)->connection = connection;
+    self->figures.disconnects++;
+    peer_server_on_route_lost(self, route, effects);
+}
+
+void peer_server_on_congested(struct peer_server *self, uint32_t route, struct peer_effects *effects)
+{
+    const struct session *session = peer_server_session(self, route);
+    if (session)
+        peer_server_disconnect(self, route, session->connection, effects);
+}
 
 void peer_server_on_route_lost(struct peer_server *self, uint32_t route, struct peer_effects *effects)
 {

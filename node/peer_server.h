@@ -47,7 +47,7 @@ enum disk_result {
 
 struct peer_server_figures {
     size_t sessions;
-    uint64_t bad_messages, dropped_messages, errors_sent, data_bytes_sent;
+    uint64_t bad_messages, dropped_messages, errors_sent, data_bytes_sent, disconnects;
 };
 
 struct peer_server;
@@ -63,17 +63,24 @@ void peer_server_destroy(struct peer_server **self_p);
 void peer_server_on_message(struct peer_server *self, uint32_t route, int connection, const uint8_t *header,
                             size_t size, size_t frame_count, uint64_t now_ms, struct peer_effects *effects);
 
-void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_result result,
+void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_result result, uint64_t now_ms,
                           struct peer_effects *effects);
 
 /* `hashes` holds the count that was asked for when the result is DISK_OK. */
 void peer_server_on_hashes(struct peer_server *self, uint64_t ticket, enum disk_result result,
-                           const struct hash *hashes, struct peer_effects *effects);
+                           const struct hash *hashes, uint64_t now_ms, struct peer_effects *effects);
 
-void peer_server_on_sent(struct peer_server *self, uint64_t ticket, struct peer_effects *effects);
+void peer_server_on_sent(struct peer_server *self, uint64_t ticket, uint64_t now_ms,
+                         struct peer_effects *effects);
 
-/* A send told that the route is gone, or that its queue is full. */
+/* A send told that the route is gone. */
 void peer_server_on_route_lost(struct peer_server *self, uint32_t route, struct peer_effects *effects);
+
+/* A send told that the route's queue is full: it is disconnected, for it would miss the reply. */
+void peer_server_on_congested(struct peer_server *self, uint32_t route, struct peer_effects *effects);
+
+/* Disconnects one that holds up others (UPLOAD_STALL_MS); call it every 100 ms or so while not idle. */
+void peer_server_tick(struct peer_server *self, uint64_t now_ms, struct peer_effects *effects);
 
 /* Some connection with this number ended: a PING to each of its routes finds out whose. */
 void peer_server_on_connection_lost(struct peer_server *self, int connection, struct peer_effects *effects);

@@ -36,6 +36,7 @@ struct peer_server {
     struct upload_queue *queue;
     struct session *sessions; /* least recently seen first */
     struct peer_server_figures figures;
+    uint64_t now_ms; /* of the last event that told the time */
 };
 
 struct session *peer_server_session(const struct peer_server *self, uint32_t route);
@@ -48,5 +49,9 @@ bool peer_server_find_file(struct peer_server *self, struct peer_effects *effect
 
 /* Starts all uploads that may start now. */
 void peer_server_pump(struct peer_server *self, struct peer_effects *effects);
+
+/* Ends a connection, and forgets the route if it has a session (it may have said BYE). */
+void peer_server_disconnect(struct peer_server *self, uint32_t route, int connection,
+                            struct peer_effects *effects);
 
 #endif

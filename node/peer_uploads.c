@@ -55,7 +55,7 @@ static bool start_list(struct peer_server *self, const struct upload *u, struct 
         reply.list_ok.next_cursor =
             list_cursors_add(&session->cursors, entries[count - 1].name, generation, total);
     peer_effects_send(effects, PEER_SEND, u->route, u->ticket, &reply);
-    upload_queue_answer(self->queue, u->ticket);
+    upload_queue_answer(self->queue, u->ticket, self->now_ms);
     free(entries);
     return true;
 }
@@ -67,7 +67,7 @@ void peer_server_pump(struct peer_server *self, struct peer_effects *effects)
         bool is_started =
             u->kind == UPLOAD_LIST ? start_list(self, u, effects) : start_disk_work(self, u, effects);
         if (!is_started)
-            upload_queue_finish(self->queue, u->ticket);
+            upload_queue_finish(self->queue, u->ticket, self->now_ms);
     }
 }
 
@@ -90,13 +90,14 @@ static void end_failed(struct peer_server *self, const struct upload *u, enum di
     if (upload_queue_is_wanted(self->queue, u->ticket))
         peer_server_refuse(self, effects, u->route, u->rid, disk_errors[result].code,
                            disk_errors[result].text, disk_errors[result].retry_ms);
-    upload_queue_finish(self->queue, u->ticket);
+    upload_queue_finish(self->queue, u->ticket, self->now_ms);
     peer_server_pump(self, effects);
 }
 
-void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_result result,
+void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_result result, uint64_t now_ms,
                           struct peer_effects *effects)
 {
+    self->now_ms = now_ms;
     const struct upload *u = upload_queue_find(self->queue, ticket);
     assert(u);
     if (result != DISK_OK) {
@@ -113,13 +114,14 @@ void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_r
         .data = {.file = u->file, .offset = u->offset, .length = u->reply_bytes},
     };
     peer_effects_send(effects, PEER_SEND_DATA, u->route, ticket, &data)->length = u->reply_bytes;
-    upload_queue_answer(self->queue, ticket);
+    upload_queue_answer(self->queue, ticket, self->now_ms);
     self->figures.data_bytes_sent += u->reply_bytes;
 }
 
 void peer_server_on_hashes(struct peer_server *self, uint64_t ticket, enum disk_result result,
-                           const struct hash *hashes, struct peer_effects *effects)
+                           const struct hash *hashes, uint64_t now_ms, struct peer_effects *effects)
 {
+    self->now_ms = now_ms;
     const struct upload *u = upload_queue_find(self->queue, ticket);
     assert(u);
     if (result != DISK_OK) {
@@ -127,7 +129,7 @@ void peer_server_on_hashes(struct peer_server *self, uint64_t ticket, enum disk_
         return;
     }
     if (!upload_queue_is_wanted(self->queue, ticket)) {
-        upload_queue_finish(self->queue, ticket);
+        upload_queue_finish(self->queue, ticket, self->now_ms);
         peer_server_pump(self, effects);
         return;
     }
@@ -139,11 +141,22 @@ void peer_server_on_hashes(struct peer_server *self, uint64_t ticket, enum disk_
                       .hashes = {hashes->bytes, u->count * sizeof *hashes}},
     };
     peer_effects_send(effects, PEER_SEND, u->route, ticket, &reply);
-    upload_queue_answer(self->queue, ticket);
+    upload_queue_answer(self->queue, ticket, self->now_ms);
 }
 
-void peer_server_on_sent(struct peer_server *self, uint64_t ticket, struct peer_effects *effects)
+void peer_server_on_sent(struct peer_server *self, uint64_t ticket, uint64_t now_ms,
+                         struct peer_effects *effects)
 {
-    upload_queue_finish(self->queue, ticket);
+    self->now_ms = now_ms;
+    upload_queue_finish(self->queue, ticket, self->now_ms);
     peer_server_pump(self, effects);
+}
+
+void peer_server_tick(struct peer_server *self, uint64_t now_ms, struct peer_effects *effects)
+{
+    uint32_t route;
+    int connection;
+    self->now_ms = now_ms;
+    if (upload_queue_stalled(self->queue, now_ms, &route, &connection))
+        peer_server_disconnect(self, route, connection, effects);
 }

@@ -21,16 +21,18 @@ struct item {
     struct requester *requester;
     char *prefix;
     bool is_answered; /* or cancelled: nothing may be sent any more */
+    bool is_sent;     /* with the socket */
     struct item *prev, *next;
     UT_hash_handle hh; /* by ticket, once in hand */
 };
 
 struct requester {
     uint32_t route;
-    bool is_dropped; /* not in `requesters`; freed with its last upload in hand */
+    int connection;
     bool is_in_ring;
     struct item *queued; /* oldest first */
-    size_t queued_count, list_count, in_hand_count;
+    size_t queued_count, list_count, in_hand_count, sent_count;
+    uint64_t took_at_ms; /* when the socket last took something of it, or was given the first */
     uint64_t in_hand_bytes, unanswered_bytes, deficit_bytes;
     struct requester *prev, *next; /* in the ring */
     UT_hash_handle hh;             /* by route */
@@ -74,9 +76,8 @@ static struct requester *find_requester(const struct upload_queue *self, uint32_
 /* Puts a requester into the ring or takes it out, after anything of it changed. */
 static void refresh_ring(struct upload_queue *self, struct requester *r)
 {
-    bool may_start = !r->is_dropped && r->queued &&
-                     r->in_hand_bytes + upload_buffer_bytes(r->queued->upload.reply_bytes) <=
-                         UPLOAD_REQUESTER_IN_HAND_BYTES_MAX;
+    bool may_start = r->queued && r->in_hand_bytes + upload_buffer_bytes(r->queued->upload.reply_bytes) <=
+                                      UPLOAD_REQUESTER_IN_HAND_BYTES_MAX;
     if (may_start && !r->is_in_ring)
         DL_APPEND(self->ring, r);
     else if (!may_start && r->is_in_ring)
@@ -92,8 +93,7 @@ static void free_requester_if_done(struct upload_queue *self, struct requester *
     if (r->queued || r->in_hand_count > 0)
         return;
     assert(!r->is_in_ring);
-    if (!r->is_dropped)
-        HASH_DEL(self->requesters, r);
+    HASH_DEL(self->requesters, r);
     free(r);
 }
 
@@ -136,7 +136,7 @@ void upload_queue_destroy(struct upload_queue **self_p)
     struct item *item, *next_item;
     HASH_ITER(hh, self->in_hand, item, next_item)
     {
-        upload_queue_finish(self, item->upload.ticket);
+        upload_queue_finish(self, item->upload.ticket, 0);
     }
     free(self);
     *self_p = NULL;
@@ -171,6 +171,7 @@ enum upload_put_result upload_queue_put(struct upload_queue *self, const struct 
         r->route = request->route;
         HASH_ADD(hh, self->requesters, route, sizeof r->route, r);
     }
+    r->connection = request->connection;
     struct item *item = calloc(1, sizeof *item);
     assert(item);
     item->upload = *request;
@@ -189,29 +190,46 @@ enum upload_put_result upload_queue_put(struct upload_queue *self, const struct 
     return UPLOAD_QUEUED;
 }
 
+static void to_end_of_ring(struct upload_queue *self, struct requester *r)
+{
+    DL_DELETE(self->ring, r);
+    DL_APPEND(self->ring, r);
+}
+
+static struct upload *take(struct upload_queue *self, struct requester *r, uint32_t buffer_bytes)
+{
+    struct item *item = r->queued;
+    r->deficit_bytes -= cost(item);
+    unqueue(self, item);
+    item->upload.ticket = ++self->last_ticket;
+    HASH_ADD(hh, self->in_hand, upload.ticket, sizeof item->upload.ticket, item);
+    r->in_hand_count++;
+    r->in_hand_bytes += buffer_bytes;
+    self->in_hand_bytes += buffer_bytes;
+    refresh_ring(self, r);
+    return &item->upload;
+}
+
 struct upload *upload_queue_next(struct upload_queue *self)
 {
-    while (self->ring) {
+    const struct requester *first_refused = NULL;
+    while (self->ring && self->ring != first_refused) {
         struct requester *r = self->ring;
-        struct item *item = r->queued;
-        if (r->deficit_bytes < cost(item)) {
+        if (r->deficit_bytes < cost(r->queued)) {
             r->deficit_bytes += QUANTUM_BYTES;
-            DL_DELETE(self->ring, r);
-            DL_APPEND(self->ring, r);
+            to_end_of_ring(self, r);
+            first_refused = NULL; /* one more round: this one may start something now */
             continue;
         }
-        uint32_t buffer_bytes = upload_buffer_bytes(item->upload.reply_bytes);
-        if (buffer_bytes > UPLOAD_IN_HAND_BYTES_MAX - self->in_hand_bytes)
+        uint64_t free_bytes = UPLOAD_IN_HAND_BYTES_MAX - self->in_hand_bytes;
+        uint32_t buffer_bytes = upload_buffer_bytes(r->queued->upload.reply_bytes);
+        if (r->in_hand_bytes + buffer_bytes <= free_bytes)
+            return take(self, r, buffer_bytes);
+        if (r->in_hand_bytes == 0)
             return NULL; /* it keeps its turn: small replies must not overtake a large one for ever */
-        r->deficit_bytes -= cost(item);
-        unqueue(self, item);
-        item->upload.ticket = ++self->last_ticket;
-        HASH_ADD(hh, self->in_hand, upload.ticket, sizeof item->upload.ticket, item);
-        r->in_hand_count++;
-        r->in_hand_bytes += buffer_bytes;
-        self->in_hand_bytes += buffer_bytes;
-        refresh_ring(self, r);
-        return &item->upload;
+        /* It holds more than is left: what is left is for those who hold less. */
+        first_refused = first_refused ? first_refused : r;
+        to_end_of_ring(self, r);
     }
     return NULL;
 }
@@ -232,17 +250,21 @@ const struct upload *upload_queue_find(const struct upload_queue *self, uint64_t
 bool upload_queue_is_wanted(const struct upload_queue *self, uint64_t ticket)
 {
     const struct item *item = find_item(self, ticket);
-    return item && !item->is_answered && !item->requester->is_dropped;
+    return item && !item->is_answered;
 }
 
-void upload_queue_answer(struct upload_queue *self, uint64_t ticket)
+void upload_queue_answer(struct upload_queue *self, uint64_t ticket, uint64_t now_ms)
 {
     struct item *item = find_item(self, ticket);
-    if (item)
-        mark_answered(item);
+    if (!item || item->is_sent)
+        return;
+    mark_answered(item);
+    item->is_sent = true;
+    if (item->requester->sent_count++ == 0)
+        item->requester->took_at_ms = now_ms;
 }
 
-void upload_queue_finish(struct upload_queue *self, uint64_t ticket)
+void upload_queue_finish(struct upload_queue *self, uint64_t ticket, uint64_t now_ms)
 {
     struct item *item = find_item(self, ticket);
     if (!item)
@@ -250,6 +272,10 @@ void upload_queue_finish(struct upload_queue *self, uint64_t ticket)
     struct requester *r = item->requester;
     uint32_t buffer_bytes = upload_buffer_bytes(item->upload.reply_bytes);
     mark_answered(item);
+    if (item->is_sent) {
+        r->sent_count--;
+        r->took_at_ms = now_ms;
+    }
     HASH_DEL(self->in_hand, item);
     r->in_hand_count--;
     r->in_hand_bytes -= buffer_bytes;
@@ -291,13 +317,45 @@ void upload_queue_drop(struct upload_queue *self, uint32_t route)
     struct item *item, *next;
     DL_FOREACH_SAFE(r->queued, item, next)
     {
+        mark_answered(item);
         unqueue(self, item);
         free_item(item);
     }
-    HASH_DEL(self->requesters, r);
-    r->is_dropped = true;
+    HASH_ITER(hh, self->in_hand, item, next)
+    {
+        if (item->requester == r)
+            mark_answered(item);
+    }
     refresh_ring(self, r);
     free_requester_if_done(self, r);
+}
+
+static bool someone_starves(const struct upload_queue *self)
+{
+    const struct requester *r;
+    DL_FOREACH(self->ring, r)
+    {
+        if (r->in_hand_bytes == 0)
+            return true;
+    }
+    return false;
+}
+
+bool upload_queue_stalled(const struct upload_queue *self, uint64_t now_ms, uint32_t *ret_route,
+                          int *ret_connection)
+{
+    if (!someone_starves(self))
+        return false;
+    const struct requester *worst = NULL;
+    for (const struct requester *r = self->requesters; r; r = r->hh.next) {
+        if (r->sent_count > 0 && (!worst || r->took_at_ms < worst->took_at_ms))
+            worst = r;
+    }
+    if (!worst || now_ms - worst->took_at_ms < UPLOAD_STALL_MS)
+        return false;
+    *ret_route = worst->route;
+    *ret_connection = worst->connection;
+    return true;
 }
 
 bool upload_queue_has(const struct upload_queue *self, uint32_t route)

@@ -6,9 +6,9 @@
  * What requesters asked for and still wait for, and whose turn it is: deficit round robin by bytes.
  *
  * An upload is queued, then in hand (its reply is being read from disk or lies with the socket), then
- * finished. What is in hand is bounded, in all and for each requester, so a slow requester holds back only
- * itself. A requester that is dropped takes its queued uploads with it; those in hand stay counted until they
- * finish.
+ * finished. What is in hand is bounded, in all and for each requester, and nobody starts more than what is
+ * left free. Those who take nothing off the socket can still hold everything: upload_queue_stalled() names
+ * the worst of them.
  */
 
 #include "messages/id.h"
@@ -24,7 +24,10 @@
 /* Buffers of all requesters together: half of the 64 MiB that a node may take. */
 #define UPLOAD_IN_HAND_BYTES_MAX (32u << 20)
 
-/* Enough to keep a disk and a socket busy; eight slow requesters do not yet hold all buffers. */
+/* Who took nothing for this long may have to go when others get nothing: 2 s is a megabyte at 4 Mbit/s. */
+#define UPLOAD_STALL_MS 2000
+
+/* Enough to keep a disk and a socket busy. */
 #define UPLOAD_REQUESTER_IN_HAND_BYTES_MAX (4u << 20)
 
 /* A window of 4 KiB files; 128 bytes each here, so half a MiB for one requester. */
@@ -47,6 +50,7 @@ enum upload_kind {
 struct upload {
     uint64_t ticket; /* names it once it is in hand; never reused, never 0 */
     uint32_t route;
+    int connection; /* the number by which the owner can end it */
     uint64_t rid;
     enum upload_kind kind;
     uint32_t reply_bytes;   /* 1 .. UPLOAD_READ_BYTES_MAX */
@@ -84,17 +88,25 @@ const struct upload *upload_queue_find(const struct upload_queue *self, uint64_t
 /* False once it was cancelled, answered or its requester dropped: its reply must not be sent. */
 bool upload_queue_is_wanted(const struct upload_queue *self, uint64_t ticket);
 
-/* Its reply went to the socket: it no longer counts against the window. */
-void upload_queue_answer(struct upload_queue *self, uint64_t ticket);
+/* Its reply went to the socket: it no longer counts against the window, and is the requester's to take. */
+void upload_queue_answer(struct upload_queue *self, uint64_t ticket, uint64_t now_ms);
 
 /* Its buffer is free again. Unknown tickets are ignored. */
-void upload_queue_finish(struct upload_queue *self, uint64_t ticket);
+void upload_queue_finish(struct upload_queue *self, uint64_t ticket, uint64_t now_ms);
 
 /* Drops every unanswered upload of this requester with this rid. */
 void upload_queue_cancel(struct upload_queue *self, uint32_t route, uint64_t rid);
 
-/* The requester is gone. */
+/* The requester is gone, or may come back with nothing queued: what it has in hand is still counted as its
+ * own. */
 void upload_queue_drop(struct upload_queue *self, uint32_t route);
+
+/*
+ * True, and which, when a requester that has nothing in hand cannot start anything while another has
+ * taken nothing off the socket for UPLOAD_STALL_MS. Ask after upload_queue_next() returned NULL.
+ */
+bool upload_queue_stalled(const struct upload_queue *self, uint64_t now_ms, uint32_t *ret_route,
+                          int *ret_connection);
 
 /* True while the requester has anything queued or in hand. */
 bool upload_queue_has(const struct upload_queue *self, uint32_t route);

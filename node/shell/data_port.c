@@ -114,7 +114,7 @@ static void finish_read(struct job *job)
     }
     if (port->server) {
         port->changed_stamp = self->has_seen_stamp ? &self->seen_stamp : NULL;
-        peer_server_on_chunk(port->server, ticket, self->result, &port->effects);
+        peer_server_on_chunk(port->server, ticket, self->result, clock_now_ms(), &port->effects);
         run_effects(port);
         port->changed_stamp = NULL;
     }
@@ -145,7 +145,7 @@ static void start_read(struct data_port *self, const struct peer_effect *effect)
          * fault. */
         bool is_ours = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO;
         peer_server_on_chunk(self->server, effect->ticket, is_ours ? DISK_FAILED : DISK_CHANGED,
-                             &self->effects);
+                             clock_now_ms(), &self->effects);
         return;
     }
     struct read_job *job = calloc(1, sizeof *job);
@@ -170,16 +170,19 @@ static void load_hashes(struct data_port *self, const struct peer_effect *effect
     assert(hashes);
     enum disk_result result =
         self->source.load_hashes(self->source.owner, effect->content, effect->first, effect->count, hashes);
-    peer_server_on_hashes(self->server, effect->ticket, result, hashes, &self->effects);
+    peer_server_on_hashes(self->server, effect->ticket, result, hashes, clock_now_ms(), &self->effects);
     free(hashes);
 }
 
 /* Sending. */
 
 /* EHOSTUNREACH: the route is gone. EAGAIN: it has not read 2048 replies. Either way nobody waits for it. */
-static void on_send_failed(struct data_port *self, uint32_t route)
+static void on_send_failed(struct data_port *self, uint32_t route, int error)
 {
-    peer_server_on_route_lost(self->server, route, &self->effects);
+    if (error == EAGAIN)
+        peer_server_on_congested(self->server, route, &self->effects);
+    else
+        peer_server_on_route_lost(self->server, route, &self->effects);
 }
 
 static bool send_frame(struct data_port *self, const void *bytes, size_t size)
@@ -199,8 +202,9 @@ static void send_buffer(struct data_port *self, uint32_t route, const uint8_t *h
                    zmq_msg_send(&message, self->socket, ZMQ_DONTWAIT) >= 0;
     if (is_sent)
         return;
+    int error = errno;
     zmq_msg_close(&message);
-    on_send_failed(self, route);
+    on_send_failed(self, route, error);
 }
 
 static struct buffer *take_read_buffer(struct data_port *self, uint64_t ticket)
@@ -220,7 +224,7 @@ static void send_header(struct data_port *self, const struct peer_effect *effect
     const uint8_t *header = peer_effect_header(&self->effects, effect);
     if (effect->ticket == 0) {
         if (!socket_send_route(self->socket, effect->route, header, effect->header_size))
-            on_send_failed(self, effect->route);
+            on_send_failed(self, effect->route, errno);
         return;
     }
     /* It weighs: it goes in a buffer of the pool, which tells when it is sent. */
@@ -246,13 +250,16 @@ static void run_effect(struct data_port *self, const struct peer_effect *effect)
         buffer = take_read_buffer(self, effect->ticket);
         assert(buffer);
         buffer_pool_give(self->pool, buffer);
-        peer_server_on_sent(self->server, effect->ticket, &self->effects);
+        peer_server_on_sent(self->server, effect->ticket, clock_now_ms(), &self->effects);
         break;
     case PEER_READ_CHUNK:
         start_read(self, effect);
         break;
     case PEER_LOAD_HASHES:
         load_hashes(self, effect);
+        break;
+    case PEER_DISCONNECT:
+        guard_cut(self->guard, effect->connection);
         break;
     case PEER_CHANGED:
         open_files_forget(&self->files, effect->content);
@@ -310,7 +317,7 @@ static void on_returned(void *owner)
     uint64_t ticket;
     buffer_pool_begin_returned(self->pool);
     while ((ticket = buffer_pool_next_returned(self->pool)) != 0)
-        peer_server_on_sent(self->server, ticket, &self->effects);
+        peer_server_on_sent(self->server, ticket, clock_now_ms(), &self->effects);
     run_effects(self);
 }
 
@@ -324,6 +331,8 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
     if (!peer_server_is_idle(self->server)) {
         self->active_at_ms = now_ms;
         self->is_trimmed = false;
+        peer_server_tick(self->server, now_ms, &self->effects);
+        run_effects(self);
     } else if (!self->is_trimmed && now_ms - self->active_at_ms >= IDLE_MS) {
         open_files_close_unused(&self->files);
         buffer_pool_trim(self->pool);

@@ -337,7 +337,7 @@ static struct message list(struct world *w, const char *prefix, uint64_t cursor,
     cr_assert(ne(u64, ticket, 0));
     struct peer_effects none;
     peer_effects_init(&none);
-    peer_server_on_sent(w->server, ticket, &none);
+    peer_server_on_sent(w->server, ticket, w->now_ms, &none);
     peer_effects_release(&none);
     return reply;
 }
@@ -521,7 +521,7 @@ Test(peer_server, a_read_goes_to_disk_and_its_bytes_to_who_asked)
     cr_assert(eq(u32, effect.length, MIB));
 
     peer_effects_clear(&w.effects);
-    peer_server_on_chunk(w.server, effect.ticket, DISK_OK, &w.effects);
+    peer_server_on_chunk(w.server, effect.ticket, DISK_OK, w.now_ms, &w.effects);
     cr_assert(eq(int, w.effects.items[0].kind, PEER_SEND_DATA));
     cr_assert(eq(u64, w.effects.items[0].ticket, effect.ticket));
     struct message data = sent(&w, 0);
@@ -529,7 +529,7 @@ Test(peer_server, a_read_goes_to_disk_and_its_bytes_to_who_asked)
     cr_assert(eq(u64, data.data.offset, 2 * MIB - 5));
     cr_assert(eq(u32, data.data.length, MIB));
     cr_assert(not(peer_server_is_idle(w.server)));
-    peer_server_on_sent(w.server, effect.ticket, &w.effects);
+    peer_server_on_sent(w.server, effect.ticket, w.now_ms, &w.effects);
     cr_assert(peer_server_is_idle(w.server));
     cr_assert(eq(u64, peer_server_figures(w.server).data_bytes_sent, MIB));
     world_release(&w);
@@ -611,7 +611,7 @@ Test(peer_server, a_file_that_changed_is_told_to_the_requester_and_to_its_owner)
     hello(&w, 1);
     uint64_t ticket = start_read(&w, 1, 9);
     peer_effects_clear(&w.effects);
-    peer_server_on_chunk(w.server, ticket, DISK_CHANGED, &w.effects);
+    peer_server_on_chunk(w.server, ticket, DISK_CHANGED, w.now_ms, &w.effects);
     cr_assert(eq(sz, w.effects.count, 2));
     cr_assert(eq(int, w.effects.items[0].kind, PEER_CHANGED));
     cr_assert(eq(u64, w.effects.items[0].content.handle, share_index_at(w.index, 0)->handle));
@@ -626,7 +626,7 @@ Test(peer_server, a_disk_error_is_our_own_fault)
     hello(&w, 1);
     uint64_t ticket = start_read(&w, 1, 9);
     peer_effects_clear(&w.effects);
-    peer_server_on_chunk(w.server, ticket, DISK_FAILED, &w.effects);
+    peer_server_on_chunk(w.server, ticket, DISK_FAILED, w.now_ms, &w.effects);
     ASSERT_ERROR(sent(&w, 0), 9, ERROR_INTERNAL);
     cr_assert(eq(sz, w.effects.count, 1));
     world_release(&w);
@@ -643,7 +643,7 @@ Test(peer_server, a_read_whose_file_went_while_it_waited_is_answered)
     }
     scan(&w, NULL, 0, 0, true);
     peer_effects_clear(&w.effects);
-    peer_server_on_sent(w.server, first, &w.effects);
+    peer_server_on_sent(w.server, first, w.now_ms, &w.effects);
     cr_assert(eq(sz, w.effects.count, 1));
     ASSERT_ERROR(sent(&w, 0), 4, ERROR_NOT_FOUND);
     world_release(&w);
@@ -663,11 +663,11 @@ Test(peer_server, a_cancelled_read_is_not_answered_queued_or_on_disk)
         deliver(&w, 1, &cancel);
         cr_assert(eq(sz, w.effects.count, 0));
     }
-    peer_server_on_chunk(w.server, tickets[0], DISK_OK, &w.effects);
-    peer_server_on_chunk(w.server, tickets[1], DISK_FAILED, &w.effects);
+    peer_server_on_chunk(w.server, tickets[0], DISK_OK, w.now_ms, &w.effects);
+    peer_server_on_chunk(w.server, tickets[1], DISK_FAILED, w.now_ms, &w.effects);
     cr_assert(eq(sz, w.effects.count, 1));
     cr_assert(eq(int, w.effects.items[0].kind, PEER_DROP_DATA));
-    peer_server_on_sent(w.server, tickets[0], &w.effects);
+    peer_server_on_sent(w.server, tickets[0], w.now_ms, &w.effects);
     cr_assert(eq(sz, w.effects.count, 1)); /* the queued one is gone too */
     world_release(&w);
 }
@@ -676,24 +676,59 @@ Test(peer_server, who_left_gets_nothing_and_makes_room_for_others)
 {
     struct world w = world_new(3 * MIB);
     uint64_t first = 0;
-    for (uint32_t route = 1; route <= 8; route++) {
+    for (uint32_t route = 1; route <= 32; route++) {
         hello(&w, route);
-        for (uint64_t rid = 0; rid < 4; rid++) {
-            uint64_t ticket = start_read(&w, route, rid);
-            first = first ? first : ticket;
-        }
+        uint64_t ticket = start_read(&w, route, 0);
+        first = first ? first : ticket;
     }
-    hello(&w, 9);
+    hello(&w, 33);
     struct message m = read_of(&w, 1, 0, MIB);
-    deliver(&w, 9, &m);
+    deliver(&w, 33, &m);
     cr_assert(eq(sz, w.effects.count, 0));
     peer_server_on_route_lost(w.server, 1, &w.effects);
-    peer_server_on_chunk(w.server, first, DISK_OK, &w.effects);
+    peer_server_on_chunk(w.server, first, DISK_OK, w.now_ms, &w.effects);
     cr_assert(eq(sz, w.effects.count, 1));
     cr_assert(eq(int, w.effects.items[0].kind, PEER_DROP_DATA));
-    peer_server_on_sent(w.server, first, &w.effects);
+    peer_server_on_sent(w.server, first, w.now_ms, &w.effects);
     cr_assert(eq(sz, w.effects.count, 2));
-    cr_assert(eq(u32, w.effects.items[1].route, 9));
+    cr_assert(eq(u32, w.effects.items[1].route, 33));
+    world_release(&w);
+}
+
+Test(peer_server, who_reads_nothing_while_another_starves_is_disconnected_after_2_s)
+{
+    struct world w = world_new(3 * MIB);
+    for (uint32_t route = 1; route <= 32; route++) {
+        hello(&w, route);
+        uint64_t ticket = start_read(&w, route, 0);
+        peer_server_on_chunk(w.server, ticket, DISK_OK, w.now_ms, &w.effects);
+    }
+    struct message m = read_of(&w, 1, 0, MIB), ping = {.kind = KIND_PING, .rid = 3},
+                   bye = {.kind = KIND_BYE, .bye = {text_of("")}};
+    for (uint32_t route = 1; route <= 32; route += 2)
+        deliver(&w, route, &bye); /* that helps nobody */
+    hello(&w, 33);
+    deliver(&w, 33, &m);
+    peer_server_tick(w.server, w.now_ms + UPLOAD_STALL_MS - 1, &w.effects);
+    cr_assert(eq(sz, w.effects.count, 0));
+    peer_server_tick(w.server, w.now_ms + UPLOAD_STALL_MS, &w.effects);
+    cr_assert(eq(sz, w.effects.count, 1));
+    cr_assert(eq(int, w.effects.items[0].kind, PEER_DISCONNECT));
+    uint32_t route = w.effects.items[0].route;
+    cr_assert(eq(int, w.effects.items[0].connection, (int)route + 100));
+    ASSERT_ERROR(ask(&w, route, &ping), 3, ERROR_NOT_JOINED);
+    world_release(&w);
+}
+
+Test(peer_server, a_requester_whose_queue_is_full_is_disconnected)
+{
+    struct world w = world_new(100);
+    hello(&w, 1);
+    peer_effects_clear(&w.effects);
+    peer_server_on_congested(w.server, 1, &w.effects);
+    cr_assert(eq(int, w.effects.items[0].kind, PEER_DISCONNECT));
+    cr_assert(eq(int, w.effects.items[0].connection, 101));
+    cr_assert(eq(sz, peer_server_figures(w.server).sessions, 0));
     world_release(&w);
 }
 
@@ -736,13 +771,13 @@ Test(peer_server, hashes_are_loaded_and_sent_with_the_run_they_are)
     cr_assert(eq(u32, effect.count, 13));
     struct hash hashes[13] = {{{1}}};
     peer_effects_clear(&w.effects);
-    peer_server_on_hashes(w.server, effect.ticket, DISK_OK, hashes, &w.effects);
+    peer_server_on_hashes(w.server, effect.ticket, DISK_OK, hashes, w.now_ms, &w.effects);
     struct message reply = sent(&w, 0);
     cr_assert(eq(int, reply.kind, KIND_HASHES_OK));
     cr_assert(eq(u32, reply.hashes_ok.first, 3));
     cr_assert(eq(sz, reply.hashes_ok.hashes.size, 13 * 32));
     cr_assert(eq(u64, w.effects.items[0].ticket, effect.ticket));
-    peer_server_on_sent(w.server, effect.ticket, &w.effects);
+    peer_server_on_sent(w.server, effect.ticket, w.now_ms, &w.effects);
     cr_assert(peer_server_is_idle(w.server));
     world_release(&w);
 }
@@ -786,13 +821,13 @@ Test(peer_server, hashes_that_cannot_be_loaded_are_answered)
     deliver(&w, 1, &m);
     uint64_t ticket = w.effects.items[0].ticket;
     peer_effects_clear(&w.effects);
-    peer_server_on_hashes(w.server, ticket, DISK_FAILED, NULL, &w.effects);
+    peer_server_on_hashes(w.server, ticket, DISK_FAILED, NULL, w.now_ms, &w.effects);
     ASSERT_ERROR(sent(&w, 0), 6, ERROR_INTERNAL);
 
     deliver(&w, 1, &m);
     ticket = w.effects.items[0].ticket;
     peer_effects_clear(&w.effects);
-    peer_server_on_hashes(w.server, ticket, DISK_HASHING, NULL, &w.effects);
+    peer_server_on_hashes(w.server, ticket, DISK_HASHING, NULL, w.now_ms, &w.effects);
     ASSERT_ERROR(sent(&w, 0), 6, ERROR_BUSY);
     world_release(&w);
 }

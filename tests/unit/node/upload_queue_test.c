@@ -47,7 +47,7 @@ Test(upload_queue, a_requester_with_small_reads_gets_as_many_bytes_as_one_with_l
         const struct upload *u = upload_queue_next(queue);
         cr_assert(u != NULL);
         bytes[u->route] += u->reply_bytes;
-        upload_queue_finish(queue, u->ticket); /* as fast as disk gives */
+        upload_queue_finish(queue, u->ticket, 0); /* as fast as disk gives */
     }
     cr_assert(bytes[1] > 0);
     uint64_t difference = bytes[1] > bytes[2] ? bytes[1] - bytes[2] : bytes[2] - bytes[1];
@@ -68,7 +68,7 @@ Test(upload_queue, a_requester_holds_four_mebibytes_and_not_one_buffer_more)
     cr_assert(upload_queue_next(queue) == NULL);
     put_many(queue, 2, MIB, 1);
     cr_assert(eq(u32, upload_queue_next(queue)->route, 2)); /* others are not held up */
-    upload_queue_finish(queue, first);
+    upload_queue_finish(queue, first, 0);
     cr_assert(eq(u32, upload_queue_next(queue)->route, 1));
     upload_queue_destroy(&queue);
 }
@@ -76,8 +76,8 @@ Test(upload_queue, a_requester_holds_four_mebibytes_and_not_one_buffer_more)
 Test(upload_queue, all_requesters_together_hold_32_mebibytes)
 {
     struct upload_queue *queue = upload_queue_new();
-    for (uint32_t route = 1; route <= 9; route++)
-        put_many(queue, route, MIB, 4);
+    for (uint32_t route = 1; route <= 40; route++)
+        put_many(queue, route, MIB, 1);
     uint64_t last = 0;
     for (size_t i = 0; i < 32; i++) {
         const struct upload *u = upload_queue_next(queue);
@@ -86,27 +86,47 @@ Test(upload_queue, all_requesters_together_hold_32_mebibytes)
     }
     cr_assert(upload_queue_next(queue) == NULL);
     cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), UPLOAD_IN_HAND_BYTES_MAX));
-    upload_queue_finish(queue, last);
+    upload_queue_finish(queue, last, 0);
     cr_assert(upload_queue_next(queue) != NULL);
     upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, those_who_do_not_read_leave_room_for_one_who_does)
+{
+    for (uint32_t slow_count = 1; slow_count <= 31; slow_count++) {
+        struct upload_queue *queue = upload_queue_new();
+        for (uint32_t route = 1; route <= slow_count; route++)
+            put_many(queue, route, MIB, 16);
+        while (upload_queue_next(queue))
+            continue;
+        for (size_t i = 0; i < 100; i++) {
+            put_many(queue, 100, MIB, 1);
+            const struct upload *u = upload_queue_next(queue);
+            cr_assert(u != NULL, "%u slow ones, read %zu", slow_count, i);
+            cr_assert(eq(u32, u->route, 100));
+            upload_queue_finish(queue, u->ticket, 0);
+        }
+        upload_queue_destroy(&queue);
+    }
 }
 
 Test(upload_queue, a_large_read_keeps_its_turn_when_only_small_buffers_are_free)
 {
     struct upload_queue *queue = upload_queue_new();
-    for (uint32_t route = 1; route <= 8; route++)
-        put_many(queue, route, 64 << 10, 64);
+    for (uint32_t route = 1; route <= 512; route++)
+        put_many(queue, route, 64 << 10, 1);
     uint64_t tickets[512];
     for (size_t i = 0; i < 512; i++)
         tickets[i] = upload_queue_next(queue)->ticket;
     cr_assert(upload_queue_next(queue) == NULL);
-    put_many(queue, 9, MIB, 1);
-    upload_queue_finish(queue, tickets[0]);
-    put_many(queue, 10, 64 << 10, 4);
+    put_many(queue, 1001, MIB, 1);
+    upload_queue_finish(queue, tickets[0], 0);
+    cr_assert(upload_queue_next(queue) == NULL);
+    put_many(queue, 1002, 64 << 10, 4);
     cr_assert(upload_queue_next(queue) == NULL);
     for (size_t i = 1; i < 16; i++)
-        upload_queue_finish(queue, tickets[i]);
-    cr_assert(eq(u32, upload_queue_next(queue)->route, 9));
+        upload_queue_finish(queue, tickets[i], 0);
+    cr_assert(eq(u32, upload_queue_next(queue)->route, 1001));
     upload_queue_destroy(&queue);
 }
 
@@ -127,7 +147,7 @@ Test(upload_queue, an_answered_read_no_longer_counts_against_the_window_though_i
     put_many(queue, 1, MIB, 16);
     uint64_t ticket = upload_queue_next(queue)->ticket;
     cr_assert(eq(int, put(queue, 1, 90, MIB), UPLOAD_OVER_WINDOW));
-    upload_queue_answer(queue, ticket);
+    upload_queue_answer(queue, ticket, 0);
     cr_assert(eq(int, put(queue, 1, 91, MIB), UPLOAD_QUEUED));
     cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), MIB));
     upload_queue_destroy(&queue);
@@ -186,7 +206,7 @@ Test(upload_queue, a_read_cancelled_in_hand_is_not_wanted_but_keeps_its_buffer)
     upload_queue_cancel(queue, 1, 0);
     cr_assert(not(upload_queue_is_wanted(queue, ticket)));
     cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), MIB));
-    upload_queue_finish(queue, ticket);
+    upload_queue_finish(queue, ticket, 0);
     cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), 0));
     cr_assert(eq(u64, upload_queue_next(queue)->rid, 1));
     upload_queue_destroy(&queue);
@@ -209,13 +229,13 @@ Test(upload_queue, a_dropped_requester_leaves_nothing_behind_once_its_buffers_ar
     uint64_t ticket = upload_queue_next(queue)->ticket;
     upload_queue_drop(queue, 1);
     cr_assert(not(upload_queue_is_wanted(queue, ticket)));
-    cr_assert(not(upload_queue_has(queue, 1)));
+    cr_assert(upload_queue_has(queue, 1)); /* its buffer is still its own */
     cr_assert(upload_queue_next(queue) == NULL);
     cr_assert(eq(sz, upload_queue_in_hand_bytes(queue), MIB));
 
     put_many(queue, 1, MIB, 16); /* it came back with a full window */
-    upload_queue_finish(queue, ticket);
-    upload_queue_finish(queue, ticket); /* an unknown ticket by now */
+    upload_queue_finish(queue, ticket, 0);
+    upload_queue_finish(queue, ticket, 0); /* an unknown ticket by now */
     for (size_t i = 0; i < 4; i++)
         cr_assert(upload_queue_next(queue) != NULL);
     upload_queue_destroy(&queue);
@@ -227,4 +247,50 @@ Test(upload_queue, buffers_come_in_three_sizes)
                                        {262144, 262144}, {262145, 1048576}, {1048576, 1048576}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         cr_expect(eq(u32, upload_buffer_bytes(rows[i][0]), rows[i][1]), "row %zu", i);
+}
+
+Test(upload_queue, who_comes_back_still_holds_what_it_held)
+{
+    struct upload_queue *queue = upload_queue_new();
+    put_many(queue, 1, MIB, 8);
+    for (size_t i = 0; i < 4; i++)
+        cr_assert(upload_queue_next(queue) != NULL);
+    upload_queue_drop(queue, 1);
+    put_many(queue, 1, MIB, 8);
+    cr_assert(upload_queue_next(queue) == NULL);
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, who_takes_nothing_for_2_s_stalls_only_if_another_starves)
+{
+    struct upload_queue *queue = upload_queue_new();
+    uint32_t route = 0;
+    int connection = 0;
+    for (uint32_t i = 0; i < 32; i++) {
+        put_many(queue, i + 1, MIB, 1);
+        uint64_t ticket = upload_queue_next(queue)->ticket;
+        upload_queue_answer(queue, ticket, 1000 + (i + 5) % 32);
+    }
+    put_many(queue, 1, MIB, 1);
+    cr_assert(upload_queue_next(queue) == NULL);
+    cr_assert(not(upload_queue_stalled(queue, 100000, &route, &connection)));
+    put_many(queue, 50, MIB, 1);
+    cr_assert(upload_queue_next(queue) == NULL);
+    cr_assert(not(upload_queue_stalled(queue, 1000 + UPLOAD_STALL_MS - 1, &route, &connection)));
+    cr_assert(upload_queue_stalled(queue, 1000 + UPLOAD_STALL_MS, &route, &connection));
+    cr_assert(eq(u32, route, 28));
+    upload_queue_destroy(&queue);
+}
+
+Test(upload_queue, a_slow_disk_is_not_the_requesters_stall)
+{
+    struct upload_queue *queue = upload_queue_new();
+    uint32_t route = 0;
+    int connection = 0;
+    for (uint32_t i = 0; i < 33; i++) {
+        put_many(queue, i + 1, MIB, 1);
+        upload_queue_next(queue);
+    }
+    cr_assert(not(upload_queue_stalled(queue, 100000, &route, &connection)));
+    upload_queue_destroy(&queue);
 }
