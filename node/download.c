@@ -61,6 +61,7 @@ struct download *download_new(const struct download_config *config, uint64_t now
     self->config = *config;
     if (self->config.budget_bytes == 0)
         self->config.budget_bytes = DOWNLOAD_BUDGET_BYTES;
+    assert(self->config.budget_bytes >= DOWNLOAD_BUDGET_MIN);
     self->layout = layout_of(config->size);
     chunk_map_init(&self->chunks, self->layout.chunk_count);
     chunk_map_init(&self->claims, self->layout.chunk_count);
@@ -68,6 +69,7 @@ struct download *download_new(const struct download_config *config, uint64_t now
     if (self->layout.chunk_log2 > BLOCK_LOG2)
         self->verifier = verifier_new(&self->layout);
     self->layer_source = UINT32_MAX;
+    rate_limit_init(&self->down, config->down_rate, now_ms);
     self->progress_at_ms = now_ms;
     return self;
 }
@@ -298,6 +300,8 @@ uint64_t download_next_deadline_ms(const struct download *self)
     if (self->is_over || !self->is_started)
         return UINT64_MAX;
     uint64_t next_ms = download_endgame_look_at_ms(self);
+    if (self->is_limited)
+        next_ms = earlier(next_ms, rate_limit_ready_ms(&self->down));
     if (self->config.timeout_ms > 0)
         next_ms = earlier(next_ms, self->progress_at_ms + self->config.timeout_ms);
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {

@@ -105,6 +105,7 @@ struct download_config {
     uint64_t size;                /* at most FILE_SIZE_MAX */
     bool is_in_order;             /* for writing to a pipe, or watching while it arrives */
     uint64_t budget_bytes;        /* 0: the default; at least DOWNLOAD_BUDGET_MIN */
+    uint64_t down_rate;           /* bytes a second to ask for; 0: no limit */
     uint64_t timeout_ms;          /* without a verified chunk; 0: never */
     uint64_t seed;                /* randomness for the picker */
     struct optional_node_id node; /* who we are, for HELLO */
@@ -177,6 +178,14 @@ void download_on_checked(struct download *self, uint32_t chunk, bool is_right, u
 
 /* No source is left, and nothing is under way: only download_add_source() helps. */
 bool download_is_starved(const struct download *self);
+
+/* How busy it is, for whoever explains its speed. */
+struct download_load {
+    uint64_t backlog_bytes; /* received, not yet hashed and written */
+    bool is_window_full;    /* every ready source delivers its largest window each round trip */
+    bool is_limited;        /* READs wait for `down_rate` */
+};
+struct download_load download_load(const struct download *self);
 
 /* Begins; completes at once when nothing is missing. */
 void download_start(struct download *self, uint64_t now_ms, struct download_effects *effects);

@@ -8,6 +8,7 @@
 
 #include "node/download.h"
 #include "node/meter.h"
+#include "node/rate_limit.h"
 #include "node/verifier.h"
 
 /* A rid names the READ's slot in its low bits, so that an answer is found at once. */
@@ -28,6 +29,7 @@ struct read {
     uint64_t rid;
     uint64_t sent_ms;
     struct run run;
+    bool is_given_up; /* its source has stalled: others are asked for it as if it were not */
 };
 
 struct source {
@@ -77,6 +79,8 @@ struct download {
     uint64_t serial;
     uint64_t inflight_bytes, processing_bytes;
     uint64_t received_bytes, wasted_bytes, saved_bytes;
+    struct rate_limit down;
+    bool is_limited; /* READs wait for `down` */
     uint64_t progress_at_ms;
     uint64_t scheduled_at_ms; /* what is due by then has been looked at */
     bool is_started, is_over, was_starved;
@@ -107,8 +111,8 @@ uint64_t download_retry_at_ms(const struct message_error *error, uint64_t now_ms
 
 /* READs (download_reads.c). */
 void download_schedule(struct download *self, uint64_t now_ms, struct download_effects *effects);
-void download_release_reads(struct download *self, uint32_t source, bool is_cancelled,
-                            struct download_effects *effects);
+/* A source is gone: what it owes is asked of others. */
+void download_release_reads(struct download *self, uint32_t source);
 void download_on_data(struct download *self, uint32_t source, const struct message *message,
                       size_t payload_size, uint64_t now_ms, struct download_effects *effects);
 /* The READ that was answered by an error, if it still is one of this source; its range is free again. */

@@ -9,7 +9,7 @@
 /* A READ should take about this long, so that a slow source's part can still move. */
 #define READ_AIM_MS 500
 
-/* The first READ to a source that nothing is known of. */
+/* The first READ to a source that nothing is known of, or that stalled. */
 #define READ_PROBE_BYTES (64u * 1024)
 
 /* What such a source may be asked for at once. */
@@ -20,6 +20,9 @@
 
 /* In the endgame, how often to look whether an idle source should repeat something. */
 #define ENDGAME_LOOK_MS 100
+
+/* At so many stalls since it delivered, a source's last READ is cancelled as well. */
+#define STALLS_MAX 3
 
 /* A part of a file is asked of at most two sources at once. */
 #define ASKED_MAX 2
@@ -36,17 +39,22 @@ static uint32_t read_length_max(const struct download *self, const struct source
     uint64_t unit_bytes = UINT64_C(1)
                           << (self->layout.chunk_log2 < BLOCK_LOG2 ? self->layout.chunk_log2 : BLOCK_LOG2);
     uint64_t length = source->meter.rate * READ_AIM_MS / 1000;
-    if (source->meter.rate == 0)
+    if (source->stall_count > 0)
+        length = READ_PROBE_BYTES;
+    else if (source->meter.rate == 0)
         length = source->meter.startup_bytes > 0 ? BLOCK_SIZE : READ_PROBE_BYTES;
     if (length < unit_bytes)
         length = unit_bytes;
     return length < BLOCK_SIZE ? (uint32_t)length : BLOCK_SIZE;
 }
 
-/* At least two READs, so that a source is never idle between them; few for a slow one, for what it was asked
- * must be waited for, or fetched twice. */
+/* One READ while it is in doubt, for what a dead source holds is missing in the budget. Else at least two, so
+ * that a source is never idle between them; few for a slow one, for what it was asked must be waited for, or
+ * fetched twice. */
 static uint64_t window_of(const struct source *source, uint32_t length_max)
 {
+    if (source->stall_count > 0)
+        return length_max;
     uint64_t window_min = source->meter.rate ? 2 * (uint64_t)length_max : WINDOW_START_BYTES;
     return meter_window(&source->meter, window_min, source->window_max);
 }
@@ -66,7 +74,8 @@ static void ask(struct download *self, struct read *read, uint32_t index, const 
 {
     struct source *source = &self->sources[index];
     uint32_t slot = (uint32_t)(read - self->reads);
-    *read = (struct read){READ_ASKED, index, download_next_rid(self, slot), now_ms, *run};
+    *read = (struct read){READ_ASKED, index, download_next_rid(self, slot),
+                          now_ms,     *run,  source->stall_count > 0};
     if (source->inflight_count == 0) {
         meter_resumed(&source->meter, now_ms);
         source->active_at_ms = now_ms;
@@ -74,10 +83,12 @@ static void ask(struct download *self, struct read *read, uint32_t index, const 
     source->inflight_count++;
     source->inflight_bytes += run->length;
     self->inflight_bytes += run->length;
+    rate_limit_spend(&self->down, run->length);
     source->begun_chunk = UINT32_MAX;
     if (picker_units_per_chunk(self->picker) > 1)
         source->begun_chunk = picker_chunk_of_unit(self->picker, run->unit);
-    picker_asked(self->picker, run);
+    if (!read->is_given_up)
+        picker_asked(self->picker, run);
 
     struct message message = {.kind = KIND_READ, .rid = read->rid};
     message.read = (struct message_range){self->config.id, run->offset, run->length};
@@ -106,18 +117,22 @@ static void cancel(struct download *self, struct read *read, struct download_eff
     free_slot(self, read);
 }
 
-void download_release_reads(struct download *self, uint32_t source, bool is_cancelled,
-                            struct download_effects *effects)
+/* Others may be asked for its range. */
+static void give_up(struct download *self, struct read *read)
+{
+    if (!read->is_given_up)
+        picker_unasked(self->picker, &read->run);
+    read->is_given_up = true;
+}
+
+void download_release_reads(struct download *self, uint32_t source)
 {
     for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
         struct read *read = &self->reads[i];
         if (read->state != READ_ASKED || read->source != source)
             continue;
-        picker_unasked(self->picker, &read->run);
-        if (is_cancelled)
-            cancel(self, read, effects);
-        else
-            free_slot(self, read);
+        give_up(self, read);
+        free_slot(self, read);
     }
     picker_unreserve_source(self->picker, source);
     download_something_changed(self);
@@ -136,6 +151,8 @@ static uint32_t best_source(const struct download *self, uint64_t now_ms)
         if (source->inflight_bytes + length_max > window_of(source, length_max))
             continue;
         uint64_t expected_ms = meter_expected_ms(&source->meter, source->inflight_bytes + length_max);
+        if (source->stall_count > 0) /* as it did last */
+            expected_ms += DOWNLOAD_STALL_MS;
         if (best == UINT32_MAX || expected_ms < best_ms) {
             best = i;
             best_ms = expected_ms;
@@ -244,7 +261,11 @@ void download_schedule(struct download *self, uint64_t now_ms, struct download_e
         download_ask_layer(self, now_ms, effects);
         return;
     }
+    self->is_limited = false;
     while (picker_missing_count(self->picker) > 0 && has_budget(self)) {
+        self->is_limited = !rate_limit_allows(&self->down, now_ms);
+        if (self->is_limited)
+            break;
         uint32_t index = best_source(self, now_ms);
         struct read *read = index == UINT32_MAX ? NULL : free_read(self);
         if (!read)
@@ -277,7 +298,7 @@ bool download_read_refused(struct download *self, uint32_t source, uint64_t rid,
     if (!read)
         return false;
     *ret_run = read->run;
-    picker_unasked(self->picker, &read->run);
+    give_up(self, read);
     free_slot(self, read);
     picker_unreserve_source(self->picker, source); /* others may not be held up by it */
     download_something_changed(self);
@@ -324,17 +345,6 @@ static void order_processing(struct download *self, struct read *read, struct do
         effect->order.expected = download_expected(self, chunk);
 }
 
-/* A source that was taken for stalled is only slow: now its rate is known, and it need not be left alone. */
-static void on_late_data(struct source *source, size_t payload_size, uint64_t now_ms)
-{
-    if (source->state != SOURCE_READY)
-        return;
-    meter_delivered_late(&source->meter, payload_size, now_ms);
-    if (source->stall_count > 0)
-        source->retry_at_ms = now_ms;
-    source->stall_count = 0;
-}
-
 void download_on_data(struct download *self, uint32_t index, const struct message *message,
                       size_t payload_size, uint64_t now_ms, struct download_effects *effects)
 {
@@ -345,7 +355,6 @@ void download_on_data(struct download *self, uint32_t index, const struct messag
     struct read *read = read_of_rid(self, index, message->rid);
     if (!read) { /* cancelled, too late */
         self->wasted_bytes += payload_size;
-        on_late_data(source, payload_size, now_ms);
         return;
     }
     if (!file_id_equal(&data->file, &self->config.id) || data->offset != read->run.offset ||
@@ -356,6 +365,8 @@ void download_on_data(struct download *self, uint32_t index, const struct messag
     }
     meter_delivered(&source->meter, payload_size, read->sent_ms, now_ms);
     source->active_at_ms = now_ms;
+    if (source->stall_count > 0)
+        source->retry_at_ms = now_ms; /* only slow */
     source->stall_count = 0;
     free_slot(self, read);
     read->state = READ_PROCESSING;
@@ -379,7 +390,11 @@ void download_save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
 static void reject(struct download *self, const struct run *run)
 {
     self->wasted_bytes += run->length;
-    picker_missing(self->picker, run);
+    for (uint32_t i = run->unit; i < run->unit + run->unit_count; i++) {
+        struct run unit = picker_unit_run(self->picker, i, 1);
+        if (!chunk_map_has(&self->chunks, picker_chunk_of_unit(self->picker, i)))
+            picker_missing(self->picker, &unit); /* else it came from another source meanwhile */
+    }
     download_something_changed(self);
 }
 
@@ -499,6 +514,31 @@ static bool has_other(const struct download *self, uint64_t now_ms)
     return false;
 }
 
+/* Everything that it owes is open to others. The oldest READ stays, for the source may just be slow. */
+static void stall(struct download *self, uint32_t index, uint64_t now_ms, struct download_effects *effects)
+{
+    struct source *source = &self->sources[index];
+    source->stall_count++;
+    source->active_at_ms = now_ms;
+    source->retry_at_ms = now_ms + DOWNLOAD_SNUB_MS;
+    struct read *oldest = NULL;
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX && source->stall_count < STALLS_MAX; i++) {
+        struct read *read = &self->reads[i];
+        if (read->state == READ_ASKED && read->source == index && (!oldest || read->rid < oldest->rid))
+            oldest = read;
+    }
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        struct read *read = &self->reads[i];
+        if (read->state != READ_ASKED || read->source != index)
+            continue;
+        give_up(self, read);
+        if (read != oldest)
+            cancel(self, read, effects);
+    }
+    picker_unreserve_source(self->picker, index);
+    download_something_changed(self);
+}
+
 void download_check_stalls(struct download *self, uint64_t now_ms, struct download_effects *effects)
 {
     bool is_other_there = has_other(self, now_ms);
@@ -512,8 +552,6 @@ void download_check_stalls(struct download *self, uint64_t now_ms, struct downlo
         }
         if (self->layer_source == i)
             download_layer_refused(self, i);
-        download_release_reads(self, i, true, effects);
-        source->retry_at_ms = now_ms + DOWNLOAD_SNUB_MS;
-        source->stall_count++;
+        stall(self, i, now_ms, effects);
     }
 }

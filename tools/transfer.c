@@ -7,6 +7,7 @@
 #include "node/shell/fetch.h"
 #include "node/shell/file_hash.h"
 #include "node/shell/swarm.h"
+#include "tools/explain.h"
 #include "tools/progress.h"
 
 #include <assert.h>
@@ -46,6 +47,7 @@ struct transfers {
     char *folder, *name; /* NULL both for stdout */
     struct fetch *fetch;
     struct progress *progress;
+    struct explain explain;
     bool is_ended;
     enum fetch_outcome outcome;
     int error_number;
@@ -94,6 +96,10 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
         return self->wake_at_ms;
     struct download_progress figures = fetch_progress(self->fetch);
     uint64_t next_ms = progress_show(self->progress, &figures, now_ms);
+    if (self->options->is_explained) {
+        uint64_t sample_ms = explain_sample(&self->explain, self->fetch, now_ms);
+        next_ms = next_ms < sample_ms ? next_ms : sample_ms;
+    }
     if (now_ms >= self->swarm_at_ms) {
         self->swarm_at_ms = UINT64_MAX;
         join_swarm(self);
@@ -380,6 +386,7 @@ static bool start_fetch(struct transfers *self)
                      .size = self->target->size,
                      .is_in_order = self->options->is_in_order || !self->name,
                      .timeout_ms = self->options->timeout_ms,
+                     .down_rate = self->options->down_rate,
                      .seed = random_u64(),
                      .node = {true, self->node},
                      .instance = self->instance,
@@ -480,6 +487,7 @@ static void run_fetch(struct transfers *self)
     }
     struct download_progress figures = fetch_progress(self->fetch);
     progress_start(self->progress, fetch_layout(self->fetch), figures.saved_bytes, clock_now_ms());
+    explain_begin(&self->explain, clock_now_ms());
     for (size_t i = 0; i < target->source_count; i++) {
         const struct target_source *source = &target->sources[i];
         fetch_add_source(self->fetch, &source->node, &source->host, source->port);
@@ -497,6 +505,8 @@ static void run_fetch(struct transfers *self)
         progress_total(self->progress, &source);
     }
     progress_end(self->progress, &figures, is_done, clock_now_ms());
+    if (self->options->is_explained)
+        explain_print(&self->explain, self->fetch, self->output);
     tell_outcome(self);
     end_fetch(self);
 }

@@ -335,6 +335,11 @@ int fetch_reader(const struct fetch *self)
     return fcntl(chunk_store_fd(self->store), F_DUPFD_CLOEXEC, 0);
 }
 
+struct fetch_load fetch_load(const struct fetch *self)
+{
+    return (struct fetch_load){download_load(self->download), self->hash_ns, self->write_ns};
+}
+
 bool fetch_is_starved(const struct fetch *self)
 {
     return download_is_starved(self->download);

@@ -84,6 +84,13 @@ const struct hash *fetch_layer(const struct fetch *self);
  * errno. */
 int fetch_reader(const struct fetch *self);
 
+/* How busy it is, and what its workers have spent so far. */
+struct fetch_load {
+    struct download_load download;
+    uint64_t hash_ns, write_ns;
+};
+struct fetch_load fetch_load(const struct fetch *self);
+
 /* No source is left, and nothing is under way. */
 bool fetch_is_starved(const struct fetch *self);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* One write to a pipe; a pipe holds 64 KiB unless told otherwise. */
@@ -59,20 +60,40 @@ struct process_job {
     struct process_order order;
     zmq_msg_t payload;
     struct processed result;
+    uint64_t hash_ns, write_ns;
 };
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* False when the bytes are not what they should be. */
+static bool hash_payload(struct process_job *self, const uint8_t *bytes)
+{
+    if (self->order.expected)
+        return is_right(bytes, &self->order);
+    tree_hash_span(bytes, self->order.run.length, self->order.height, &self->result.hash);
+    return true;
+}
 
 static void run_process(struct job *job)
 {
     struct process_job *self = (struct process_job *)job;
     const uint8_t *bytes = zmq_msg_data(&self->payload);
-    if (!self->order.expected) {
-        tree_hash_span(bytes, self->order.run.length, self->order.height, &self->result.hash);
-    } else if (!is_right(bytes, &self->order)) {
+    uint64_t begun_ns = now_ns();
+    bool is_good = hash_payload(self, bytes);
+    uint64_t hashed_ns = now_ns();
+    self->hash_ns = hashed_ns - begun_ns;
+    if (!is_good) {
         self->result.status = PROCESSED_MISMATCH;
         return;
     }
     int error =
         write_at(chunk_store_fd(self->fetch->store), bytes, self->order.run.length, self->order.run.offset);
+    self->write_ns = now_ns() - hashed_ns;
     self->result.status = error ? PROCESSED_FAILED : PROCESSED_OK;
     self->result.error_number = error;
 }
@@ -82,6 +103,8 @@ static void process_done(struct job *job)
     struct process_job *self = (struct process_job *)job;
     struct fetch *fetch = self->fetch;
     fetch->job_count--;
+    fetch->hash_ns += self->hash_ns;
+    fetch->write_ns += self->write_ns;
     zmq_msg_close(&self->payload);
     if (!fetch->is_stopped && !fetch->is_finished)
         fetch_processed(fetch, self->order.ticket, &self->result);

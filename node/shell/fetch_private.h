@@ -28,6 +28,7 @@ struct fetch {
     bool is_map_stale, is_map_being_kept, is_layer_kept;
     bool is_syncing;
     uint64_t unsynced_bytes, synced_at_ms;
+    uint64_t hash_ns, write_ns; /* spent by jobs that are done */
     int pipe_fd;
     uint64_t piped_bytes;
     bool is_piping;
