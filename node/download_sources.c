@@ -20,10 +20,10 @@ uint64_t download_retry_at_ms(const struct message_error *error, uint64_t now_ms
 }
 
 /* Lets go of everything that a source was asked for or holds. */
-static void detach(struct download *self, uint32_t index, struct download_effects *effects)
+static void detach(struct download *self, uint32_t index)
 {
     struct source *source = &self->sources[index];
-    download_release_reads(self, index, false, effects);
+    download_release_reads(self, index);
     if (self->layer_source == index)
         self->layer_source = UINT32_MAX;
     source->begun_chunk = UINT32_MAX;
@@ -44,7 +44,7 @@ static void end_source(struct download *self, uint32_t index, enum source_state 
 {
     struct source *source = &self->sources[index];
     assert(source->state == SOURCE_CONNECTING || source->state == SOURCE_READY);
-    detach(self, index, effects);
+    detach(self, index);
     source->state = state;
     source->retry_at_ms = now_ms + ADD_AGAIN_MS;
     snprintf(source->reason, sizeof source->reason, "%s", reason);
@@ -171,7 +171,7 @@ void download_on_lost(struct download *self, uint32_t index, uint64_t now_ms,
         download_source_left(self, index, was_here ? "connection lost" : "cannot be reached", now_ms,
                              effects);
     } else if (source->state == SOURCE_READY) {
-        detach(self, index, effects);
+        detach(self, index);
         source->state = SOURCE_CONNECTING;
         source->window_max = 0; /* until the next HELLO_OK */
         source->deadline_ms = now_ms + DOWNLOAD_HELLO_MS;

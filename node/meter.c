@@ -22,11 +22,6 @@ void meter_delivered(struct meter *self, uint64_t bytes, uint64_t sent_ms, uint6
         self->round_trip_ms = round_trip_ms;
     if (self->rate == 0)
         self->startup_bytes += bytes;
-    meter_delivered_late(self, bytes, now_ms);
-}
-
-void meter_delivered_late(struct meter *self, uint64_t bytes, uint64_t now_ms)
-{
     self->interval_bytes += bytes;
     uint64_t elapsed_ms = now_ms - self->interval_began_ms;
     if (elapsed_ms < METER_INTERVAL_MS)
@@ -47,8 +42,6 @@ uint64_t meter_window(const struct meter *self, uint64_t window_min, uint64_t wi
     uint64_t window;
     if (self->rate == 0)
         window = window_min + self->startup_bytes; /* slow start */
-    else if (self->round_trip_ms == UINT64_MAX)
-        window = window_min; /* nothing came in time yet */
     else
         window = self->rate * (2 * self->round_trip_ms + METER_MARGIN_MS) / 1000;
     if (window < window_min)

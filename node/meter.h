@@ -21,7 +21,7 @@ struct meter {
     uint64_t interval_bytes;
     uint64_t rate;          /* bytes a second, smoothed; 0 until the first interval ended */
     uint64_t round_trip_ms; /* shortest seen; UINT64_MAX until the first */
-    uint64_t startup_bytes; /* delivered as asked before there was a rate */
+    uint64_t startup_bytes; /* delivered before there was a rate */
 };
 
 void meter_init(struct meter *self, uint64_t now_ms);
@@ -31,9 +31,6 @@ void meter_resumed(struct meter *self, uint64_t now_ms);
 
 /* `bytes` came that had been asked for at sent_ms. */
 void meter_delivered(struct meter *self, uint64_t bytes, uint64_t sent_ms, uint64_t now_ms);
-
-/* Bytes of something that was cancelled came all the same: they tell the rate, but not how long it takes. */
-void meter_delivered_late(struct meter *self, uint64_t bytes, uint64_t now_ms);
 
 /* Bytes that may be outstanding: at least window_min, at most window_max, which is stronger. */
 uint64_t meter_window(const struct meter *self, uint64_t window_min, uint64_t window_max);
