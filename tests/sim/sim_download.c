@@ -98,7 +98,7 @@ static void spoil(struct source_script *script, uint64_t *random)
         script->chunk_loss_permille = random_permille(random, 300) ? 20 : 0;
         break;
     case 15:
-        script->rate = random_between(random, 1000, 50000);
+        script->rate = random_between(random, 40000, 90000);
         break;
     default:
         script->busy_permille = (unsigned)random_between(random, 0, 400);
@@ -115,13 +115,13 @@ static struct swarm_script any_script(uint64_t seed)
         .size = any_size(&random),
         .source_count = (unsigned)random_between(&random, 1, random_permille(&random, 100) ? 17 : 7),
         .download_count = random_permille(&random, 100) ? (unsigned)random_between(&random, 2, 4) : 1,
-        .timeout_ms = 120000,
+        .timeout_ms = 300000,
         .is_in_order = random_permille(&random, 200),
         .disk_us = random_between(&random, 0, random_permille(&random, 100) ? 300000 : 5000),
         .disk_error = random_permille(&random, 20) ? 28 : 0,
     };
     if (random_permille(&random, 200))
-        script.budget_bytes = random_between(&random, MIB, 8 * MIB);
+        script.budget_bytes = random_between(&random, 4 * MIB, 16 * MIB);
     if (random_permille(&random, 200)) {
         script.claim_permille = (unsigned)random_between(&random, 1, 1001);
         script.wrong_claim_permille = (unsigned)random_between(&random, 0, 300);
