@@ -11,8 +11,8 @@
  */
 
 #include "broker/peer.h"
-#include "messages/table.h"
 #include "messages/message.h"
+#include "messages/table.h"
 
 /* An fd beyond this is treated as unknown: twice the open files that process_start() asks for. */
 #define REGISTRY_CONNECTIONS_MAX 131072
