@@ -22,16 +22,13 @@
 #define SUFFIX        ".zpart"
 #define ID_DIGITS     12
 
-/* What a folder entry may be called. */
-#define COMPONENT_SIZE_MAX 255
-
 struct chunk_store {
     struct layout layout;
     struct file_id id;
     struct file_attributes attributes;
     int folder_fd, fd;
-    char name[COMPONENT_SIZE_MAX + 1];
-    char partial_name[COMPONENT_SIZE_MAX + 1]; /* empty when unnamed */
+    char name[PARTIAL_NAME_SIZE];
+    char partial_name[PARTIAL_NAME_SIZE]; /* empty when unnamed */
     struct chunk_map claims;
     struct hash *layer;
     size_t map_size; /* head, bits, checksum, rounded up to a page */
@@ -57,16 +54,15 @@ static size_t layer_size(const struct chunk_store *self)
     return layout_has_layer(&self->layout) ? (size_t)self->layout.chunk_count * sizeof(struct hash) : 0;
 }
 
-/* `.NAME.<id>.zpart`, NAME cut short when it would not fit; the id keeps it unique. */
-static void format_partial_name(const char *name, const struct file_id *id, char *ret_name)
+void chunk_store_partial_name(const char *name, const struct file_id *id, char ret_name[PARTIAL_NAME_SIZE])
 {
     char digits[ID_HEX_SIZE];
     hex_format(id->bytes, ID_DIGITS / 2, digits);
-    size_t room = COMPONENT_SIZE_MAX - (1 + 1 + ID_DIGITS + strlen(SUFFIX));
+    size_t room = (PARTIAL_NAME_SIZE - 1) - (1 + 1 + ID_DIGITS + strlen(SUFFIX));
     size_t size = strlen(name) < room ? strlen(name) : room;
     while (size > 0 && size < strlen(name) && ((unsigned char)name[size] & 0xc0) == 0x80)
         size--; /* not in the middle of a UTF-8 sequence */
-    snprintf(ret_name, COMPONENT_SIZE_MAX + 1, ".%.*s.%s" SUFFIX, (int)size, name, digits);
+    snprintf(ret_name, PARTIAL_NAME_SIZE, ".%.*s.%s" SUFFIX, (int)size, name, digits);
 }
 
 static bool read_all(int fd, void *bytes, size_t size, uint64_t offset)
@@ -223,13 +219,13 @@ static void load(struct chunk_store *self)
 enum store_result chunk_store_open(const char *folder, const char *name, const struct file_id *id,
                                    const struct layout *layout, struct chunk_store **ret_store)
 {
-    if (strlen(name) > COMPONENT_SIZE_MAX) {
+    if (strlen(name) > (PARTIAL_NAME_SIZE - 1)) {
         errno = ENAMETOOLONG;
         return STORE_FAILED;
     }
     struct chunk_store *self = store_new(id, layout);
     snprintf(self->name, sizeof self->name, "%s", name);
-    format_partial_name(name, id, self->partial_name);
+    chunk_store_partial_name(name, id, self->partial_name);
     self->folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     enum store_result result = self->folder_fd < 0 ? STORE_FAILED : open_partial(self);
     if (result == STORE_OK) {
@@ -325,16 +321,17 @@ int chunk_store_write_layer(struct chunk_store *self, const struct hash *layer)
     return write_all(self->fd, layer, layer_size(self), layer_offset(self));
 }
 
-/* renameat2() without replacing, or link and unlink where the file system lacks it. */
-static int rename_new(struct chunk_store *self)
+int chunk_store_rename(int folder_fd, const char *from, const char *to, bool must_replace)
 {
-    if (renameat2(self->folder_fd, self->partial_name, self->folder_fd, self->name, RENAME_NOREPLACE) == 0)
+    if (must_replace)
+        return renameat(folder_fd, from, folder_fd, to) == 0 ? 0 : errno;
+    if (renameat2(folder_fd, from, folder_fd, to, RENAME_NOREPLACE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return errno;
-    if (linkat(self->folder_fd, self->partial_name, self->folder_fd, self->name, 0) != 0)
+    if (linkat(folder_fd, from, folder_fd, to, 0) != 0)
         return errno;
-    return unlinkat(self->folder_fd, self->partial_name, 0) == 0 ? 0 : errno;
+    return unlinkat(folder_fd, from, 0) == 0 ? 0 : errno;
 }
 
 void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes)
@@ -350,11 +347,7 @@ enum publish_result chunk_store_publish(struct chunk_store *self, bool must_repl
     file_attributes_apply(&self->attributes, self->fd);
     if (fdatasync(self->fd) != 0)
         return PUBLISH_FAILED;
-    int error;
-    if (must_replace)
-        error = renameat(self->folder_fd, self->partial_name, self->folder_fd, self->name) == 0 ? 0 : errno;
-    else
-        error = rename_new(self);
+    int error = chunk_store_rename(self->folder_fd, self->partial_name, self->name, must_replace);
     if (error != 0) {
         errno = error;
         return error == EEXIST ? PUBLISH_EXISTS : PUBLISH_FAILED;
@@ -370,8 +363,8 @@ void chunk_store_find_others(const char *folder, const char *name, const struct 
     DIR *dir = opendir(folder);
     if (!dir)
         return;
-    char ours[COMPONENT_SIZE_MAX + 1];
-    format_partial_name(name, id, ours);
+    char ours[PARTIAL_NAME_SIZE];
+    chunk_store_partial_name(name, id, ours);
     size_t suffix_size = ID_DIGITS + strlen(SUFFIX);
     size_t size = strlen(ours), stem_size = size - suffix_size;
     struct dirent *entry;

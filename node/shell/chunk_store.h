@@ -32,6 +32,16 @@ enum publish_result {
 
 struct chunk_store;
 
+/* What a folder entry may be called, and the NUL. */
+#define PARTIAL_NAME_SIZE 256
+
+/* `.NAME.<12 digits>.zpart`, NAME cut short when it would not fit; the id keeps it unique. */
+void chunk_store_partial_name(const char *name, const struct file_id *id, char ret_name[PARTIAL_NAME_SIZE]);
+
+/* Renames within a folder; without `must_replace` never over another file, also where the file system cannot
+ * do that in one step. 0 or an errno: EEXIST. */
+int chunk_store_rename(int folder_fd, const char *from, const char *to, bool must_replace);
+
 /* Opens or makes the partial file in `folder` for a target called `name` (one path component). */
 enum store_result chunk_store_open(const char *folder, const char *name, const struct file_id *id,
                                    const struct layout *layout, struct chunk_store **ret_store);
