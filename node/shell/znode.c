@@ -185,8 +185,8 @@ static void tell_bind_failed(const struct node *self, int error)
         output_error(self->output, "all ports of %u-%u are in use: choose another range with --port", first,
                      last);
     else
-        output_error(self->output, "cannot bind port %u on %s: %s; choose another --bind or --port", first,
-                     where, strerror(error));
+        output_error(self->output, "cannot bind the data port on %s: %s; choose another --bind", where,
+                     strerror(error));
 }
 
 static bool bind_port(struct node *self)
