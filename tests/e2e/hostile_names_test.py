@@ -7,13 +7,17 @@ bidi override that disguises an extension; a name that is an option of the next 
 
 import json
 import os
+import pty
+import subprocess
+import time
 import unittest
 
 from support import zsp
 from support.case import EndToEnd, random_bytes
 from support.fake_broker import FakeBroker
 from support.fake_client import BrokerClient, PeerClient
-from support.fake_node import FakeNode
+from support.fake_node import FakeNode, SlowNode
+from support.processes import BIN
 
 ESC, BIDI = "\x1b[2J\x1b]52;c;aGk=\x07", "\u202e"
 # Names that no rule of the protocol allows.
@@ -151,6 +155,26 @@ class HostileNames(Hostile):
             self.assert_exit(result, 2)
             self.assert_clean_output(result)
 
+    def test_a_terminal_gets_no_format_character_from_a_name(self):
+        """On a terminal there is colour and a progress bar, so control characters of our own; but no stranger's."""
+        name = f"{BIDI}gpj.exe\u2028"
+        node = self.world.fake(SlowNode([zsp.SharedFile(f"dir/{name}", random_bytes(3 << 20))], name=f"{BIDI}evil"))
+        terminal, their_end = pty.openpty()
+        process = subprocess.Popen([BIN / "zget", "--from", node.endpoint, "-d", self.target,
+                                    next(iter(node.files)).hex()], stdin=their_end, stdout=their_end, stderr=their_end,
+                                   env={**self.world.env, "TERM": "xterm"})
+        os.close(their_end)
+        output = b""
+        try:
+            while data := os.read(terminal, 65536):
+                output += data
+        except OSError:
+            pass  # how a terminal says that nobody has it open any more
+        os.close(terminal)
+        self.assertEqual(process.wait(), 0, output)
+        for character in (BIDI, "\u2028"):
+            self.assertNotIn(character.encode(), output)
+
     def test_a_link_in_the_download_folder_is_not_followed(self):
         outside = self.world.share("outside", {"precious": b"precious"})
         (self.target / "ok.txt").symlink_to(outside / "precious")
@@ -200,6 +224,33 @@ class HostileShares(Hostile):
                              {"plain.txt", "inner/target.txt"})
             for name in ("../secret/canary.txt", ".hidden", "/etc/passwd", "outdir/canary.txt", "out.txt"):
                 self.world_refuses(client, name)
+
+    def test_a_folder_that_is_swapped_for_a_link_never_gives_away_what_is_outside(self):
+        canary = b"CANARY" * 1000
+        secret = self.world.share("secret", {"target.txt": canary})
+        folder = self.world.share("share", {"inner/target.txt": b"harmless" * 750})
+        self.assertEqual(len(canary), 6000)
+        node = self.world.node("node", None, folder)
+        self.world.wait_shared(node, "inner/target.txt")
+        harmless = zsp.SharedFile("x", b"harmless" * 750).file_id
+        inner, aside = folder / "inner", folder / ".aside"
+        end = time.monotonic() + 3
+        with PeerClient(node.endpoint) as client:
+            client.hello()
+            while time.monotonic() < end:
+                inner.rename(aside)
+                inner.symlink_to(secret)
+                reads = [client.send(zsp.READ, harmless, 0, 6000), client.send(zsp.OPEN, None, "inner/target.txt"),
+                         client.send(zsp.LIST, "", 0, 0)]
+                inner.unlink()
+                reads.append(client.send(zsp.READ, harmless, 0, 6000))
+                aside.rename(inner)
+                for rid in reads:
+                    reply = client.reply(rid, zsp.DATA, zsp.OPEN_OK, zsp.LIST_OK, zsp.ERROR)
+                    if reply.kind == zsp.DATA:
+                        self.assertNotIn(b"CANARY", reply.payload)
+                    if reply.kind == zsp.LIST_OK:
+                        self.assertLessEqual({file.file_id for file in reply.files}, {harmless})
 
     def world_refuses(self, client, name):
         rid = client.send(zsp.OPEN, None, name)

@@ -5,6 +5,8 @@ What could go wrong: a chunk asked for twice, or never again after its source di
 a resume that trusts what was never written, or that fetches all anew.
 """
 
+import random
+import time
 import unittest
 
 from support import zsp
@@ -138,6 +140,19 @@ class StrangeNodes(EndToEnd):
         # What was acknowledged as "on disk" is still there: kill -9 loses no page cache.
         self.assertLessEqual(self.asked_bytes(others), MIDDLE_BYTES - kept + (4 << 20))
         self.assertEqual(self.partial(), [])
+
+    def test_killed_again_and_again_it_finishes_and_the_file_is_right(self):
+        nodes = self.nodes(Slower, Slower)
+        source = random.Random(6)
+        for _ in range(8):
+            get = self.world.start(*self.command(nodes))
+            end = time.monotonic() + source.uniform(0, 0.8)
+            wait_until(lambda: time.monotonic() > end or not get.running, "the moment to kill")
+            get.kill()
+            final = self.target / "middle.bin"
+            self.assertTrue(not final.exists() or final.read_bytes() == self.data, "a final name too early")
+        self.assert_exit(self.world.run(*self.command(self.nodes(FakeNode))), 0)
+        self.assertTrue((self.target / "middle.bin").read_bytes() == self.data)
 
     def test_terminated_in_the_middle_it_ends_at_once_and_keeps_what_it_has(self):
         nodes = self.nodes(Slower)
