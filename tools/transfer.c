@@ -45,6 +45,8 @@ struct transfers {
     /* The file under way. */
     const struct target *target;
     char *folder, *name; /* NULL both for stdout */
+    char *shown_folder;  /* as people know it */
+    struct tally *tally; /* NULL for a file on its own */
     struct fetch *fetch;
     struct progress *progress;
     struct explain explain;
@@ -261,7 +263,7 @@ static enum existing check_existing(struct transfers *self)
     if (self->is_interrupted || (self->options->must_replace && S_ISREG(status.st_mode)))
         return EXISTING_NONE;
     output_error(self->output, "%s/%s exists and is different: move it away, or replace it with --force",
-                 self->folder, self->name);
+                 self->shown_folder, self->name);
     return EXISTING_DIFFERENT;
 }
 
@@ -310,11 +312,12 @@ static void on_other_partial(void *owner, int folder_fd, const char *partial_nam
         add_seed(self, openat(folder_fd, partial_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!self->options->must_discard)
         output_note(self->output, "%s/%s is a part of another file of this name: --discard removes it",
-                    self->folder, partial_name);
+                    self->shown_folder, partial_name);
     else if (unlinkat(folder_fd, partial_name, 0) == 0)
-        output_note(self->output, "removed %s/%s", self->folder, partial_name);
+        output_note(self->output, "removed %s/%s", self->shown_folder, partial_name);
     else
-        output_note(self->output, "cannot remove %s/%s: %s", self->folder, partial_name, strerror(errno));
+        output_note(self->output, "cannot remove %s/%s: %s", self->shown_folder, partial_name,
+                    strerror(errno));
 }
 
 /* Events of the fetch. */
@@ -366,7 +369,7 @@ static void wait_in_loop(struct transfers *self, uint64_t ms)
 static void tell_start_failed(struct transfers *self, enum fetch_start start, int error, uint64_t needed,
                               uint64_t room)
 {
-    const char *where = self->folder ? self->folder : "the temporary folder";
+    const char *where = self->name ? self->shown_folder : "the temporary folder";
     if (start == FETCH_NO_SPACE)
         output_error(self->output,
                      "no space in %s: %llu bytes are missing; free some or choose another folder with -d",
@@ -453,7 +456,7 @@ static void tell_outcome(struct transfers *self)
     case FETCH_EXISTS:
         output_error(self->output,
                      "%s/%s was made by another program meanwhile: move it away and run zget again",
-                     self->folder, name);
+                     self->shown_folder, name);
         break;
     case FETCH_STARVED:
         output_exit(self->output, EXIT_INCOMPLETE);
@@ -511,30 +514,82 @@ static void run_fetch(struct transfers *self)
     end_fetch(self);
 }
 
+/* Folder and name are chosen. */
+static void fetch_target(struct transfers *self, const struct target *target, struct tally *tally)
+{
+    struct progress_file file = {target->id,   target->root,       target->size,
+                                 target->name, self->shown_folder, self->name};
+    self->target = target;
+    self->tally = tally;
+    self->is_ended = false;
+    self->outcome = FETCH_PUBLISHED;
+    self->progress = progress_new(self->output, &file, self->options->is_quiet, tally);
+    if (self->name)
+        chunk_store_find_others(self->folder, self->name, &target->id, self, on_other_partial);
+    enum existing existing = check_existing(self);
+    if (existing == EXISTING_SAME)
+        progress_same(self->progress);
+    else if (existing == EXISTING_NONE && !self->is_interrupted && open_seeds(self))
+        run_fetch(self);
+    close_seeds(self);
+    progress_destroy(&self->progress);
+}
+
+static void forget_target(struct transfers *self)
+{
+    free(self->folder);
+    free(self->shown_folder);
+    free(self->name);
+    self->folder = self->shown_folder = self->name = NULL;
+}
+
+static bool is_fetchable(struct transfers *self, const struct target *target)
+{
+    if (target->size <= FILE_SIZE_MAX)
+        return true;
+    output_error(self->output, "%s is larger than any file that zget can fetch", target->name);
+    return false;
+}
+
 void transfers_fetch(struct transfers *self, const char *text, const struct target *target)
 {
     self->target = target;
-    self->is_ended = false;
-    self->outcome = FETCH_PUBLISHED;
-    if (target->size > FILE_SIZE_MAX) {
-        output_error(self->output, "%s is larger than any file that zget can fetch", target->name);
+    if (!is_fetchable(self, target))
         return;
-    }
     if (choose_target(self, text)) {
-        struct progress_file file = {target->id,   target->root, target->size,
-                                     target->name, self->folder, self->name};
-        self->progress = progress_new(self->output, &file, self->options->is_quiet);
-        if (self->name)
-            chunk_store_find_others(self->folder, self->name, &target->id, self, on_other_partial);
-        enum existing existing = check_existing(self);
-        if (existing == EXISTING_SAME)
-            progress_same(self->progress);
-        else if (existing == EXISTING_NONE && !self->is_interrupted && open_seeds(self))
-            run_fetch(self);
-        close_seeds(self);
-        progress_destroy(&self->progress);
+        self->shown_folder = self->folder ? strdup(self->folder) : NULL;
+        fetch_target(self, target, NULL);
     }
-    free(self->folder);
-    free(self->name);
-    self->folder = self->name = NULL;
+    forget_target(self);
+}
+
+void transfers_fetch_below(struct transfers *self, const struct target *target, int folder_fd,
+                           const char *shown_folder, struct tally *tally)
+{
+    if (!is_fetchable(self, target))
+        return;
+    /* Everything below opens folders by path, and only this one cannot be swapped for another. */
+    int rc = asprintf(&self->folder, "/proc/self/fd/%d", folder_fd);
+    assert(rc >= 0);
+    self->shown_folder = strdup(shown_folder);
+    self->name = text_copy(name_base(text_of(target->name)));
+    assert(self->shown_folder);
+    fetch_target(self, target, tally);
+    forget_target(self);
+}
+
+struct loop *transfers_loop(struct transfers *self)
+{
+    return self->loop;
+}
+
+struct workers *transfers_workers(struct transfers *self)
+{
+    return self->workers;
+}
+
+bool transfers_run(struct transfers *self)
+{
+    run_loop(self);
+    return !self->is_interrupted;
 }

@@ -6,6 +6,7 @@
  * Fetches one file after another into a folder, and tells of it: events with --json, a line and a progress
  * bar for people.
  */
+#include "messages/shell/loop.h"
 #include "node/shell/workers.h"
 #include "tools/cli/output.h"
 #include "tools/resolve.h"
@@ -22,6 +23,7 @@ struct transfer_options {
 };
 
 struct transfers;
+struct tally;
 
 /* Options are borrowed. NULL after an error that was told. */
 struct transfers *transfers_new(struct output *output, const struct transfer_options *options);
@@ -29,6 +31,18 @@ void transfers_destroy(struct transfers **self_p);
 
 /* Fetches `target`, which was asked for as `text`. Returns when it ended; the exit code is in the output. */
 void transfers_fetch(struct transfers *self, const char *text, const struct target *target);
+
+/*
+ * The same for one file of a tree, into an open folder (borrowed), called shown_folder, under the base name
+ * of the target's.
+ */
+void transfers_fetch_below(struct transfers *self, const struct target *target, int folder_fd,
+                           const char *shown_folder, struct tally *tally);
+
+/* For other work with the same threads: runs the loop until something stops it. False when a signal did. */
+struct loop *transfers_loop(struct transfers *self);
+struct workers *transfers_workers(struct transfers *self);
+bool transfers_run(struct transfers *self);
 
 /* SIGINT or SIGTERM came: fetch no more. */
 bool transfers_is_interrupted(const struct transfers *self);
