@@ -8,6 +8,7 @@
 #include "node/shell/file_hash.h"
 #include "node/shell/swarm.h"
 #include "tools/explain.h"
+#include "tools/place.h"
 #include "tools/progress.h"
 
 #include <assert.h>
@@ -164,61 +165,6 @@ static void run_loop(struct transfers *self)
 {
     if (loop_run(self->loop) != 0)
         self->is_interrupted = true;
-}
-
-/* Where the file goes. False after an error that was told. */
-
-static bool make_folder(struct transfers *self)
-{
-    const char *path = self->folder;
-    for (char *at = strchr(self->folder + 1, '/'); at; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        (void)mkdir(path, 0777); /* what is wrong shows at the last one */
-        *at = '/';
-    }
-    if (mkdir(path, 0777) == 0 || errno == EEXIST)
-        return true;
-    output_error(self->output, "cannot make the folder %s: %s; choose another with -d", path,
-                 strerror(errno));
-    return false;
-}
-
-/* A name that only the network chose must not become a hidden file or a folder's special entry. */
-static bool choose_name(struct transfers *self, const char *text)
-{
-    struct text base = name_base(text_of(self->target->name));
-    bool was_typed = text_equal(base, name_base(text_of(text)));
-    if (base.size > 255)
-        output_error(self->output, "the name of the file is too long for a folder: choose one with -o");
-    else if (base.bytes[0] == '.' && !was_typed)
-        output_error(self->output, "'%.*s' would be a hidden file: choose a name with -o", (int)base.size,
-                     base.bytes);
-    else
-        self->name = text_copy(base);
-    return self->name;
-}
-
-static bool choose_target(struct transfers *self, const char *text)
-{
-    const char *output = self->options->output;
-    if (output && strcmp(output, "-") == 0)
-        return true;
-    const char *slash = output ? strrchr(output, '/') : NULL;
-    const char *folder = self->options->folder ? self->options->folder : ".";
-    if (output) {
-        self->name = strdup(slash ? slash + 1 : output);
-        self->folder = slash ? strndup(output, (size_t)(slash - output) + (slash == output)) : strdup(folder);
-    } else {
-        self->folder = strdup(folder[0] ? folder : ".");
-        if (!choose_name(self, text))
-            return false;
-    }
-    assert(self->name && self->folder);
-    if (self->name[0] == '\0' || strcmp(self->name, ".") == 0 || strcmp(self->name, "..") == 0) {
-        output_error(self->output, "'%s' is a folder: name a file with -o, or use -d", output);
-        return false;
-    }
-    return make_folder(self);
 }
 
 /* What is there already. */
@@ -553,11 +499,14 @@ static bool is_fetchable(struct transfers *self, const struct target *target)
 
 void transfers_fetch(struct transfers *self, const char *text, const struct target *target)
 {
-    self->target = target;
     if (!is_fetchable(self, target))
         return;
-    if (choose_target(self, text)) {
-        self->shown_folder = self->folder ? strdup(self->folder) : NULL;
+    const char *output = self->options->output;
+    if (output && strcmp(output, "-") == 0) {
+        fetch_target(self, target, NULL);
+    } else if (place_choose(self->output, self->options->folder, output, target->name, text, &self->folder,
+                            &self->name)) {
+        self->shown_folder = strdup(self->folder);
         fetch_target(self, target, NULL);
     }
     forget_target(self);
