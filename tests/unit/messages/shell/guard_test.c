@@ -6,7 +6,7 @@
  */
 #include "messages/shell/guard.h"
 
-#include "wire.h"
+#include "tests/unit/messages/shell/wire.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -4,7 +4,7 @@
  * route that its answers and those of others go to, the observed address is lost, or a number that now names
  * another connection lends it its address.
  */
-#include "wire.h"
+#include "tests/unit/messages/shell/wire.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

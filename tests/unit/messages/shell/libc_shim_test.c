@@ -4,7 +4,7 @@
  * listener is readable for ever; or the shim changes what it has no business with. The test program links
  * the shim as every program does. That libzmq reaches it is in tests/e2e/kernel_test.py, where ICMP is, too.
  */
-#include "wire.h"
+#include "tests/unit/messages/shell/wire.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -3,7 +3,7 @@
  * What could go wrong: a program reports a port that it does not have, a send to nobody waits or passes for
  * sent, a frame beyond the limits gets in, or a process without descriptors dies instead of hearing no.
  */
-#include "wire.h"
+#include "tests/unit/messages/shell/wire.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
