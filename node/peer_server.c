@@ -483,6 +483,7 @@ struct peer_server *peer_server_new(const struct peer_server_config *config, con
     self->config = *config;
     self->holdings = holdings;
     self->queue = upload_queue_new();
+    rate_limit_init(&self->up, config->up_rate, 0);
     return self;
 }
 

@@ -35,6 +35,7 @@ struct peer_server_config {
     uint64_t instance;
     struct text node_name, agent; /* borrowed as long as the server lives */
     uint32_t features;
+    uint64_t up_rate; /* bytes a second, over all requesters; 0: no limit */
 };
 
 /* What disk says about an upload. */
@@ -79,8 +80,12 @@ void peer_server_on_route_lost(struct peer_server *self, uint32_t route, struct 
 /* A send told that the route's queue is full: it is disconnected, for it would miss the reply. */
 void peer_server_on_congested(struct peer_server *self, uint32_t route, struct peer_effects *effects);
 
-/* Disconnects one that holds up others (UPLOAD_STALL_MS); call it every 100 ms or so while not idle. */
+/* Starts what the rate allows by now, and disconnects one that holds up others (UPLOAD_STALL_MS). */
 void peer_server_tick(struct peer_server *self, uint64_t now_ms, struct peer_effects *effects);
+
+/* When to call it, at the latest: soon while not idle. */
+uint64_t peer_server_next_deadline_ms(const struct peer_server *self);
+#define PEER_SERVER_TICK_MS 100
 
 /* Some connection with this number ended: a PING to each of its routes finds out whose. */
 void peer_server_on_connection_lost(struct peer_server *self, int connection, struct peer_effects *effects);

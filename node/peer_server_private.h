@@ -8,6 +8,7 @@
 #include "messages/table.h"
 #include "node/list_cursor.h"
 #include "node/peer_server.h"
+#include "node/rate_limit.h"
 #include "node/upload_queue.h"
 
 #include <assert.h>
@@ -34,6 +35,8 @@ struct peer_server {
     struct peer_server_config config;
     const struct holdings *holdings;
     struct upload_queue *queue;
+    struct rate_limit up;
+    bool is_limited;          /* uploads wait for `up` */
     struct session *sessions; /* least recently seen first */
     struct peer_server_figures figures;
     uint64_t now_ms; /* of the last event that told the time */

@@ -63,7 +63,11 @@ static bool start_list(struct peer_server *self, const struct upload *u, struct 
 void peer_server_pump(struct peer_server *self, struct peer_effects *effects)
 {
     struct upload *u;
-    while ((u = upload_queue_next(self->queue))) {
+    for (;;) {
+        self->is_limited = !rate_limit_allows(&self->up, self->now_ms);
+        if (self->is_limited || !(u = upload_queue_next(self->queue)))
+            break;
+        rate_limit_spend(&self->up, u->reply_bytes);
         bool is_started =
             u->kind == UPLOAD_LIST ? start_list(self, u, effects) : start_disk_work(self, u, effects);
         if (!is_started)
@@ -157,6 +161,17 @@ void peer_server_tick(struct peer_server *self, uint64_t now_ms, struct peer_eff
     uint32_t route;
     int connection;
     self->now_ms = now_ms;
-    if (upload_queue_stalled(self->queue, now_ms, &route, &connection))
+    if (self->is_limited)
+        peer_server_pump(self, effects);
+    else if (upload_queue_stalled(self->queue, now_ms, &route, &connection))
         peer_server_disconnect(self, route, connection, effects);
+}
+
+uint64_t peer_server_next_deadline_ms(const struct peer_server *self)
+{
+    if (peer_server_is_idle(self))
+        return UINT64_MAX;
+    uint64_t next_ms = self->now_ms + PEER_SERVER_TICK_MS;
+    uint64_t ready_ms = self->is_limited ? rate_limit_ready_ms(&self->up) : next_ms;
+    return ready_ms < next_ms ? ready_ms : next_ms;
 }

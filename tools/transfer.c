@@ -78,6 +78,7 @@ static void join_swarm(struct transfers *self)
             .instance = self->instance,
             .node_name = self->node_name,
             .agent = AGENT,
+            .up_rate = self->options->up_rate,
             .is_serving = !self->options->is_not_serving,
             .is_local = is_local,
         };

@@ -16,7 +16,7 @@ struct transfer_options {
     char *seed_from; /* NULL, or an older version whose chunks are used where they fit */
     char *output;    /* NULL: the file's own base name; "-": stdout */
     uint64_t timeout_ms;
-    uint64_t down_rate;            /* bytes a second; 0: no limit */
+    uint64_t down_rate, up_rate; /* bytes a second; 0: no limit */
     const struct endpoint *broker; /* NULL: nodes were named, and no broker is asked */
     bool is_not_serving;
     bool is_in_order, must_replace, must_discard, is_quiet, is_explained;

@@ -47,6 +47,7 @@ static const struct cli_option options[] = {
      &settings.transfer.is_not_serving},
     {"down", 0, "RATE", "fetch at most this fast (K, M, G; kbit, Mbit, Gbit)", option_size,
      &settings.transfer.down_rate},
+    {"up", 0, "RATE", "serve at most this fast", option_size, &settings.transfer.up_rate},
     {"explain", 0, NULL, "say what bounded the speed", option_flag, &settings.transfer.is_explained},
     {"force", 0, NULL, "replace an existing different file", option_flag, &settings.transfer.must_replace},
     {"discard", 0, NULL, "remove partial files of other versions of the file", option_flag,

@@ -339,7 +339,11 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
         malloc_trim(0);
         self->is_trimmed = true;
     }
-    return self->swept_at_ms + GUARD_SWEEP_MS;
+    uint64_t next_ms = peer_server_next_deadline_ms(self->server),
+             sweep_ms = self->swept_at_ms + GUARD_SWEEP_MS;
+    if (next_ms <= now_ms)
+        next_ms = now_ms + 1;
+    return next_ms < sweep_ms ? next_ms : sweep_ms;
 }
 
 /* Life. */

@@ -73,6 +73,7 @@ static bool start_serving(struct swarm *self, uint16_t *ret_port)
         .node_name = text_of(self->config.node_name),
         .agent = text_of(self->config.agent),
         .features = self->config.is_local ? 0 : FEATURE_REACHABLE,
+        .up_rate = self->config.up_rate,
     };
     struct content_source source = {
         .owner = self, .open = open_partial, .load_hashes = load_hashes, .changed = changed};

@@ -23,6 +23,7 @@ struct swarm_config {
     struct node_id node;
     uint64_t instance;
     const char *node_name, *agent; /* borrowed */
+    uint64_t up_rate;              /* bytes a second; 0: no limit */
     bool is_serving;               /* else it only searches */
     bool is_local;                 /* the broker is on this machine: bind the data port on loopback */
 };

@@ -38,6 +38,7 @@ static struct {
     struct option_texts shares;
     char *home, *name, *state, *bind;
     uint16_t port_first, port_last; /* 0, 0: ephemeral */
+    uint64_t up_rate;               /* bytes a second; 0: no limit */
     bool has_no_broker, is_daemon;
 } settings = {
     .broker = {"127.0.0.1", BROKER_PORT_DEFAULT},
@@ -105,6 +106,8 @@ static const struct cli_option options[] = {
     {"bind", 0, "ADDR", "bind the data port on this address only", set_bind, &settings.bind},
     {"name", 0, "NAME", "how others see this node (default User-<port>)", set_name, &settings.name},
     {"state", 0, "DIR", "keep id, port, hashes and lock there", option_text, &settings.state},
+    {"up", 0, "RATE", "send at most this fast in all (K, M, G; kbit, Mbit, Gbit)", option_size,
+     &settings.up_rate},
     {"daemon", 0, NULL, "serve only, without a console", option_flag, &settings.is_daemon},
     {NULL, 0, NULL, NULL, NULL, NULL},
 };
@@ -359,6 +362,7 @@ static bool start_serving(struct node *self)
         .node_name = text_of(self->state.name),
         .agent = text_of(AGENT),
         .features = is_reachable(self) ? FEATURE_REACHABLE : 0,
+        .up_rate = settings.up_rate,
     };
     struct content_source source = share_source(self->shares);
     /* The order of tickers is that of their effects: what shares found out is told in the same round. */
