@@ -160,7 +160,6 @@ static unsigned living_of(unsigned count)
     cr_assert(le(uint, count, 8));
     for (unsigned i = 0; i < count; i++)
         fds[i] = zmtp_connect_plain(port);
-    /* A last one that is a client of ours: once its message is here, all others were accepted before it. */
     unsigned living = 0;
     for (unsigned round = 0; round < 20; round++) {
         one_round();
