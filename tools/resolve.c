@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* FOUNDs are gathered for this long by default: cli.md's timeout of zsearch. */
@@ -132,6 +133,21 @@ static enum found search_for(struct link *link, uint8_t mode, const char *text, 
     return found;
 }
 
+/* The name leads to some nodes that have the file; its id to all, whatever they call it. */
+static void add_other_sources(struct link *link, struct target *target)
+{
+    char id_text[ID_HEX_SIZE];
+    struct target *by_id = malloc(sizeof *by_id);
+    assert(by_id);
+    hex_format(target->id.bytes, sizeof target->id.bytes, id_text);
+    if (search_for(link, MODE_ID, id_text, false, by_id) == FOUND_ONE &&
+        by_id->source_count > target->source_count) {
+        memcpy(target->sources, by_id->sources, sizeof target->sources);
+        target->source_count = by_id->source_count;
+    }
+    free(by_id);
+}
+
 bool resolve_by_broker(struct output *output, const struct endpoint *broker, uint64_t timeout_ms,
                        const char *text, struct target *ret_target)
 {
@@ -147,6 +163,8 @@ bool resolve_by_broker(struct output *output, const struct endpoint *broker, uin
             found = search_for(&link, MODE_ID, text, false, ret_target);
         if (found == FOUND_NOTHING)
             found = search_for(&link, MODE_EXACT, text, true, ret_target);
+        if (found == FOUND_ONE && !is_id_text(text))
+            add_other_sources(&link, ret_target);
     }
     link_close(&link);
     return found == FOUND_ONE;

@@ -227,6 +227,8 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
     enum fetch_start start = open_store(self, config, ret_needed, ret_free);
     if (start != FETCH_STARTED) {
         int error = errno;
+        if (start == FETCH_NO_SPACE && chunk_store_claims(self->store)->set_count == 0)
+            chunk_store_discard(&self->store); /* nothing is in it */
         chunk_store_close(&self->store);
         free(self);
         errno = error;
