@@ -180,6 +180,23 @@ static inline struct download_source world_source(const struct world *w, uint32_
     return download_source_at(w->download, source);
 }
 
+/* The reason why a source ended is this one. */
+static inline void world_expect_reason(const struct world *w, uint32_t source, const char *expected)
+{
+    const char *reason = world_source(w, source).reason;
+    cr_expect(strcmp(reason, expected) == 0, "\"%s\", not \"%s\"", reason, expected);
+}
+
+/* A source ended just now: in this state, for this reason, and it was told. */
+static inline void world_expect_end(const struct world *w, uint32_t source, enum source_state state,
+                                    const char *reason)
+{
+    cr_expect(eq(int, world_source(w, source).state, state));
+    world_expect_reason(w, source, reason);
+    cr_expect(eq(sz, world_count(w, DOWNLOAD_DISCONNECT), 1));
+    cr_expect(eq(sz, world_count(w, DOWNLOAD_SOURCE), 1));
+}
+
 static inline void world_tick(struct world *w, uint64_t now_ms)
 {
     w->now_ms = now_ms;
