@@ -269,13 +269,19 @@ class LyingAboutSize(FakeNode):
 
 
 class VanishingNode(FakeNode):
-    """Dies without a word after `reads` answers."""
+    """Dies without a word a moment after `reads` answers: what it said before has arrived."""
     reads = 4
+    vanish_at = None
+
+    def tick(self):
+        super().tick()
+        if self.vanish_at and time.monotonic() > self.vanish_at:
+            for link in list(self.sockets):
+                self.close(link)
 
     def serve(self, route, message, data):
         self.reads -= 1
-        if self.reads < 0:
-            for link in list(self.sockets):
-                self.close(link)
-            return
-        super().serve(route, message, data)
+        if self.reads >= 0:
+            super().serve(route, message, data)
+        elif not self.vanish_at:
+            self.vanish_at = time.monotonic() + 0.2
