@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +22,17 @@ static void make_root(void)
     cr_assert(mkdtemp(root) != NULL);
 }
 
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    (void)status;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
 static void remove_root(void)
 {
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    cr_assert(eq(int, system(command), 0));
+    cr_assert(eq(int, nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0));
 }
 
 TestSuite(node_state, .init = make_root, .fini = remove_root);
