@@ -241,6 +241,9 @@ void progress_end(struct progress *self, const struct download_progress *figures
         self->tally->saved_bytes += figures->saved_bytes;
         self->tally->received_bytes += figures->received_bytes;
         self->tally->wasted_bytes += figures->wasted_bytes;
+        unsigned count = (unsigned)json_array_size(self->totals);
+        if (count > self->tally->source_count)
+            self->tally->source_count = count;
     }
     if (!is_complete)
         return;

@@ -23,6 +23,7 @@ struct tally {
     struct bar *bar;
     uint64_t file_count; /* those that are over, like the bytes */
     uint64_t saved_bytes, received_bytes, wasted_bytes;
+    unsigned source_count; /* the most that gave to one of them, or to the stream */
 };
 
 struct progress;

@@ -13,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FOUNDs are gathered for this long by default: cli.md's timeout of zsearch. */
-#define SEARCH_TIMEOUT_MS 2000
-
 #define AGENT "zget/" ZSWARM_VERSION
 
 bool is_id_text(const char *text)
@@ -78,8 +75,7 @@ static void report_missing(struct output *output, const struct message_search_do
                   counts->asked, counts->positive, counts->negative, counts->silent, counts->skipped);
 }
 
-/* One search over the link. False after an error that was told. */
-static bool run_search(struct link *link, struct search *search)
+bool resolve_search(struct link *link, struct search *search)
 {
     enum exchange_result result = EXCHANGE_MESSAGE;
     while (search_state(search) == SEARCH_RUNNING) {
@@ -115,9 +111,9 @@ static enum found search_for(struct link *link, uint8_t mode, const char *text, 
                              struct target *ret_target)
 {
     struct search_terms terms = {.mode = mode, .text = text_of(text)};
-    struct search *search = search_new(&terms, random_u64() >> 32, SEARCH_TIMEOUT_MS, clock_now_ms());
+    struct search *search = search_new(&terms, random_u64() >> 32, RESOLVE_SEARCH_MS, clock_now_ms());
     enum found found = FOUND_ERROR;
-    if (run_search(link, search)) {
+    if (resolve_search(link, search)) {
         size_t count = search_count(search);
         found = count == 0 ? FOUND_NOTHING : count == 1 ? FOUND_ONE : FOUND_SEVERAL;
         if (found == FOUND_ONE)

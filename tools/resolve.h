@@ -42,6 +42,14 @@ bool resolve_by_broker(struct output *output, const struct endpoint *broker, uin
 bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_t node_count,
                       uint64_t timeout_ms, const char *text, struct target *ret_target);
 
+/* FOUNDs are gathered for this long: as zsearch does by default. */
+#define RESOLVE_SEARCH_MS 2000
+
+/* One search over a link to the broker. False after an error that was told. */
+struct link;
+struct search;
+bool resolve_search(struct link *link, struct search *search);
+
 /* 8 to 64 hex digits. */
 bool is_id_text(const char *text);
 

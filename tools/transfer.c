@@ -543,3 +543,8 @@ bool transfers_run(struct transfers *self)
     run_loop(self);
     return !self->is_interrupted;
 }
+
+void transfers_rest(struct transfers *self)
+{
+    wait_in_loop(self, 1);
+}

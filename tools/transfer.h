@@ -16,7 +16,7 @@ struct transfer_options {
     char *seed_from; /* NULL, or an older version whose chunks are used where they fit */
     char *output;    /* NULL: the file's own base name; "-": stdout */
     uint64_t timeout_ms;
-    uint64_t down_rate, up_rate; /* bytes a second; 0: no limit */
+    uint64_t down_rate, up_rate;   /* bytes a second; 0: no limit */
     const struct endpoint *broker; /* NULL: nodes were named, and no broker is asked */
     bool is_not_serving;
     bool is_in_order, must_replace, must_discard, is_quiet, is_explained;
@@ -43,6 +43,9 @@ void transfers_fetch_below(struct transfers *self, const struct target *target, 
 struct loop *transfers_loop(struct transfers *self);
 struct workers *transfers_workers(struct transfers *self);
 bool transfers_run(struct transfers *self);
+
+/* Lets what is under way come back for a moment. */
+void transfers_rest(struct transfers *self);
 
 /* SIGINT or SIGTERM came: fetch no more. */
 bool transfers_is_interrupted(const struct transfers *self);

@@ -3,6 +3,7 @@
  * one file. */
 #include "messages/shell/socket.h"
 #include "tools/cli/options.h"
+#include "tools/folder.h"
 #include "tools/transfer.h"
 
 #include <stdlib.h>
@@ -16,7 +17,8 @@ static struct {
     struct endpoint from[TARGET_NODES_MAX];
     size_t from_count;
     struct transfer_options transfer;
-    bool is_json;
+    struct option_texts includes, excludes;
+    bool is_glob, is_json;
 } settings = {
     .broker = {"127.0.0.1", BROKER_PORT_DEFAULT},
     .transfer = {.folder = NULL, .timeout_ms = 30000},
@@ -39,6 +41,12 @@ static const struct cli_option options[] = {
      &settings.transfer.folder},
     {"output", 'o', "FILE", "the target's name; - writes to stdout, in order", option_text,
      &settings.transfer.output},
+    {"glob", 0, NULL, "NAME is a pattern (*, ?, [...]): fetch all that match, in their folders", option_flag,
+     &settings.is_glob},
+    {"include", 0, "P", "of NAME/ only what matches P: the path, or without / its end", option_texts,
+     &settings.includes},
+    {"exclude", 0, "P", "not what matches P, whatever is included; both may be repeated", option_texts,
+     &settings.excludes},
     {"sequential", 0, NULL, "fetch in order, to use the file while it arrives", option_flag,
      &settings.transfer.is_in_order},
     {"seed-from", 0, "FILE", "an older version: parts that are the same are copied", option_text,
@@ -61,16 +69,37 @@ static const struct cli_option options[] = {
 
 static const struct cli_program program = {
     .name = "zget",
-    .operands = "NAME|ID...",
+    .operands = "NAME|NAME/|ID...",
     .summary = "Fetches files from all nodes that have them at once, verified. Killed at any\n"
-               "moment, the same command goes on where it was.",
+               "moment, the same command goes on where it was. NAME/ is a folder; its files\n"
+               "land in DIR under the path that they are shared by.",
     .options = options,
     .example = "zget -d /tmp ubuntu.iso",
     .exits = "0 done, 1 not found (proven), 2 error, 3 incomplete: nodes silent or\n"
              "            sources gone, 4 several different files match",
 };
 
-static void fetch_argument(struct transfers *transfers, struct output *output, const char *text)
+static bool is_folder(const char *text)
+{
+    size_t size = strlen(text);
+    return settings.is_glob || (size > 0 && text[size - 1] == '/');
+}
+
+static void fetch_folder(struct transfers *transfers, struct output *output, const char *text)
+{
+    struct folder_config config = {
+        .gather = {&settings.broker, settings.from, settings.from_count, settings.transfer.timeout_ms},
+        .includes = &settings.includes,
+        .excludes = &settings.excludes,
+        .transfer = &settings.transfer,
+    };
+    if (settings.transfer.output)
+        output_error(output, "'%s' is a folder, and -o names one file: use -d", text);
+    else
+        folder_fetch(transfers, output, &config, text);
+}
+
+static void fetch_file(struct transfers *transfers, struct output *output, const char *text)
 {
     struct target *target = calloc(1, sizeof *target);
     if (!target)
@@ -90,7 +119,7 @@ static void fetch_all(struct output *output, char **texts, int count)
     settings.transfer.broker = settings.from_count > 0 ? NULL : &settings.broker;
     struct transfers *transfers = transfers_new(output, &settings.transfer);
     for (int i = 0; transfers && i < count && !transfers_is_interrupted(transfers); i++)
-        fetch_argument(transfers, output, texts[i]);
+        (is_folder(texts[i]) ? fetch_folder : fetch_file)(transfers, output, texts[i]);
     transfers_destroy(&transfers);
 }
 
@@ -121,6 +150,8 @@ int main(int argc, char **argv)
     else
         fetch_all(output, argv + operand, argc - operand);
     process_finish();
+    option_texts_release(&settings.includes);
+    option_texts_release(&settings.excludes);
     free(error);
     return output_finish(&output);
 }
