@@ -165,8 +165,10 @@ Test(download, it_is_not_starved_while_a_payload_is_being_written)
 Test(download, no_deadline_is_in_the_past_after_a_tick)
 {
     struct world w = world_new(5 * MIB);
+    w.now_ms += 100; /* sources are ready after the start */
     uint32_t first = world_ready(&w, NULL), second = world_ready(&w, NULL);
     world_give_layer(&w, first);
+    world_tick(&w, w.now_ms + 1);
     world_error(&w, second, world_asked(&w, second).rid, ERROR_BUSY, 700);
     for (int i = 0; i < 200; i++) {
         uint64_t next_ms = download_next_deadline_ms(w.download);

@@ -26,8 +26,8 @@ Test(meter, the_window_grows_to_what_the_link_holds)
 {
     struct meter meter;
     meter_init(&meter, 0);
-    uint64_t rate = 100 * 1000 * 1000, round_trip_ms = 60;
-    uint64_t window = window_after(&meter, rate, round_trip_ms, 1000);
+    uint64_t rate = 35 * 1000 * 1000, round_trip_ms = 400;
+    uint64_t window = window_after(&meter, rate, round_trip_ms, 2400);
     cr_assert(ge(u64, window, rate * round_trip_ms / 1000));
     cr_assert(le(u64, window, 16 * MIB));
 }
