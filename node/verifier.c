@@ -85,10 +85,10 @@ static struct attempt *begin_attempt(struct verifier *self, uint32_t chunk)
 static bool is_from_one(const struct attempt *attempt)
 {
     for (unsigned i = 0; i < attempt->block_count; i++) {
-        if (attempt->sources[i] == GONE || attempt->sources[i] != attempt->sources[0])
+        if (attempt->sources[i] != attempt->sources[0])
             return false;
     }
-    return true;
+    return true; /* never GONE: who sent the last block is here */
 }
 
 static bool is_whole(const struct attempt *attempt)
