@@ -116,6 +116,20 @@ Test(download_claims, a_wrong_one_is_asked_of_a_source_that_had_nothing_to_do)
     world_release(&w);
 }
 
+Test(download_claims, a_wrong_one_is_asked_of_a_partial_source_that_had_nothing_else)
+{
+    struct world w = world_with(0, CHUNKS - 1, true);
+    struct chunk_map map;
+    chunk_map_init(&map, CHUNKS);
+    chunk_map_set(&map, 2);
+    uint32_t source = world_ready(&w, &map);
+    cr_assert(eq(sz, w.asked_count, 0), "the one that is missing is not there");
+    checked(&w, 2, false);
+    cr_assert(eq(sz, world_asked_count(&w, source), 1));
+    chunk_map_release(&map);
+    world_release(&w);
+}
+
 Test(download_claims, it_completes_with_the_last_check_when_all_else_has_come)
 {
     struct world w = world_with(0, 1, true);

@@ -74,6 +74,19 @@ Test(download_load, a_source_that_delivers_its_whole_window_each_round_trip_is_h
     world_release(&w);
 }
 
+Test(download_load, at_the_end_of_a_file_a_window_is_not_full_any_more)
+{
+    struct world w = world_new(60 * MIB);
+    uint32_t source = ready_with_window(&w, 2 * MIB, true);
+    answer_rounds(&w, source, 10, 200);
+    cr_assert(download_load(w.download).is_window_full);
+    while (world_asked_bytes(&w, source) > MIB)
+        answer_rounds(&w, source, 1, 200);
+    cr_assert(gt(sz, w.asked_count, 0));
+    cr_assert(not(download_load(w.download).is_window_full));
+    world_release(&w);
+}
+
 Test(download_load, a_source_with_room_in_its_window_is_not_held_back)
 {
     struct world w = world_new(BIG);
