@@ -4,7 +4,7 @@
  * how to repeat the first that went wrong. What could go wrong: wrong bytes are kept, an honest source is
  * banned, a download waits for ever or spins, memory grows beyond its budget.
  *
- * CTest runs a few hundred. A longer run: sim_download 1 100000 (about half an hour, one core).
+ * CTest runs a few hundred. A longer run: sim_download 1 100000 (about five minutes on one core).
  */
 #include "tests/sim/random.h"
 #include "tests/sim/swarm.h"
