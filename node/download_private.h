@@ -124,6 +124,10 @@ uint64_t download_stall_at_ms(const struct source *source);
 uint64_t download_endgame_look_at_ms(const struct download *self);
 void download_something_changed(struct download *self);
 
+/* Its answer came, or is no longer waited for. */
+void download_free_read(struct download *self, struct read *read);
+
+/* What hashing and writing found out (download_results.c). */
 void download_save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
                          struct download_effects *effects);
 const struct hash *download_expected(const struct download *self, uint32_t chunk);

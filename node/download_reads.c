@@ -95,7 +95,7 @@ static void ask(struct download *self, struct read *read, uint32_t index, const 
     download_send(effects, index, &message);
 }
 
-static void free_slot(struct download *self, struct read *read)
+void download_free_read(struct download *self, struct read *read)
 {
     struct source *source = &self->sources[read->source];
     if (read->state == READ_ASKED) {
@@ -114,7 +114,7 @@ static void cancel(struct download *self, struct read *read, struct download_eff
     struct message message = {.kind = KIND_CANCEL, .rid = download_next_rid(self, RID_NO_SLOT)};
     message.cancel.read_rid = read->rid;
     download_send(effects, read->source, &message);
-    free_slot(self, read);
+    download_free_read(self, read);
 }
 
 /* Others may be asked for its range. */
@@ -132,7 +132,7 @@ void download_release_reads(struct download *self, uint32_t source)
         if (read->state != READ_ASKED || read->source != source)
             continue;
         give_up(self, read);
-        free_slot(self, read);
+        download_free_read(self, read);
     }
     picker_unreserve_source(self->picker, source);
     download_something_changed(self);
@@ -299,7 +299,7 @@ bool download_read_refused(struct download *self, uint32_t source, uint64_t rid,
         return false;
     *ret_run = read->run;
     give_up(self, read);
-    free_slot(self, read);
+    download_free_read(self, read);
     picker_unreserve_source(self->picker, source); /* others may not be held up by it */
     download_something_changed(self);
     return true;
@@ -368,112 +368,12 @@ void download_on_data(struct download *self, uint32_t index, const struct messag
     if (source->stall_count > 0)
         source->retry_at_ms = now_ms; /* only slow */
     source->stall_count = 0;
-    free_slot(self, read);
+    download_free_read(self, read);
     read->state = READ_PROCESSING;
     self->processing_bytes += read->run.length;
     picker_arrived(self->picker, &read->run);
     cancel_duplicates(self, &read->run, effects);
     order_processing(self, read, effects);
-}
-
-void download_save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
-                         struct download_effects *effects)
-{
-    if (!chunk_map_set(&self->chunks, chunk))
-        return;
-    self->saved_bytes += layout_chunk_length(&self->layout, chunk);
-    self->progress_at_ms = now_ms;
-    picker_unreserve(self->picker, chunk);
-    download_emit(effects, DOWNLOAD_SAVED, UINT32_MAX)->chunk = chunk;
-}
-
-static void reject(struct download *self, const struct run *run)
-{
-    self->wasted_bytes += run->length;
-    for (uint32_t i = run->unit; i < run->unit + run->unit_count; i++) {
-        struct run unit = picker_unit_run(self->picker, i, 1);
-        if (!chunk_map_has(&self->chunks, picker_chunk_of_unit(self->picker, i)))
-            picker_missing(self->picker, &unit); /* else it came from another source meanwhile */
-    }
-    download_something_changed(self);
-}
-
-/* Fetch a chunk that several sources filled wrongly from one of them, to learn who is wrong. */
-static void reserve_for_one(struct download *self, uint32_t chunk, uint64_t now_ms)
-{
-    uint32_t best = UINT32_MAX;
-    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
-        const struct source *source = &self->sources[i];
-        bool holds = !source->is_partial || chunk_map_has(&source->chunks, chunk);
-        if (source->state == SOURCE_READY && holds && source->retry_at_ms <= now_ms &&
-            (best == UINT32_MAX || source->inflight_bytes < self->sources[best].inflight_bytes))
-            best = i;
-    }
-    if (best == UINT32_MAX)
-        return; /* whoever comes may fill it */
-    picker_reserve(self->picker, chunk, best);
-    self->sources[best].begun_chunk = chunk;
-}
-
-static void on_block(struct download *self, const struct read *read, const struct hash *hash, uint64_t now_ms,
-                     struct download_effects *effects)
-{
-    uint32_t chunk = picker_chunk_of_unit(self->picker, read->run.unit);
-    uint64_t culprits = 0;
-    enum verdict verdict =
-        verifier_block(self->verifier, read->run.unit, hash, read->source, &self->layer[chunk], &culprits);
-    if (verdict == VERDICT_BAD) {
-        struct run run = picker_chunk_run(self->picker, chunk);
-        reject(self, &run);
-        if (culprits == 0)
-            reserve_for_one(self, chunk, now_ms);
-    } else if (verdict == VERDICT_GOOD) {
-        download_save_chunk(self, chunk, now_ms, effects);
-    }
-    download_ban_culprits(self, culprits, now_ms, effects);
-}
-
-static void on_chunks(struct download *self, const struct read *read, uint64_t now_ms,
-                      struct download_effects *effects)
-{
-    for (uint32_t i = read->run.unit; i < read->run.unit + read->run.unit_count; i++)
-        download_save_chunk(self, i, now_ms, effects);
-}
-
-static void fail(struct download *self, int error_number, struct download_effects *effects)
-{
-    self->is_over = true;
-    download_emit(effects, DOWNLOAD_FAILED, UINT32_MAX)->error_number = error_number;
-}
-
-void download_on_processed(struct download *self, uint32_t ticket, const struct processed *result,
-                           uint64_t now_ms, struct download_effects *effects)
-{
-    assert(ticket < DOWNLOAD_READS_MAX && self->reads[ticket].state == READ_PROCESSING);
-    struct read read = self->reads[ticket];
-    free_slot(self, &self->reads[ticket]);
-    if (self->is_over)
-        return;
-    if (result->status == PROCESSED_FAILED) {
-        fail(self, result->error_number, effects);
-        return;
-    }
-    if (result->status == PROCESSED_MISMATCH) {
-        reject(self, &read.run);
-        download_ban_culprits(self, UINT64_C(1) << read.source, now_ms, effects);
-    } else if (self->verifier && self->sources[read.source].state == SOURCE_BANNED) {
-        reject(self, &read.run); /* a block cannot be checked alone, and nothing it sent is believed */
-    } else if (self->verifier) {
-        on_block(self, &read, &result->hash, now_ms, effects);
-    } else {
-        on_chunks(self, &read, now_ms, effects);
-    }
-    if (chunk_map_is_full(&self->chunks)) {
-        self->is_over = true;
-        download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
-        return;
-    }
-    download_schedule(self, now_ms, effects);
 }
 
 uint64_t download_stall_at_ms(const struct source *source)
