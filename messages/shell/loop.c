@@ -45,15 +45,22 @@ static void on_signal(void *owner)
     self->is_stopping = true;
 }
 
-struct loop *loop_new(void)
+/* For the signalfd to get them. */
+static sigset_t block_signals(void)
 {
-    struct loop *self = calloc(1, sizeof *self);
-    assert(self);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    return set;
+}
+
+struct loop *loop_new(void)
+{
+    struct loop *self = calloc(1, sizeof *self);
+    assert(self);
+    sigset_t set = block_signals();
     self->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (self->signal_fd < 0) {
         free(self);
@@ -172,6 +179,7 @@ int loop_run(struct loop *self)
 {
     self->is_stopping = false;
     self->signal = 0;
+    block_signals(); /* an exchange before this run let them end the program */
     while (!self->is_stopping) {
         uint64_t deadline_ms = tick_all(self);
         if (self->is_stopping)
