@@ -7,8 +7,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void run_effects(struct fetch *self, struct inbound *inbound);
 
@@ -63,6 +65,13 @@ static void free_stopped_links(struct fetch *self)
         source_link_destroy(&self->stopped_links[--self->stopped_count]);
 }
 
+static void close_pipe(struct fetch *self)
+{
+    if (self->pipe_fd >= 0)
+        close(self->pipe_fd);
+    self->pipe_fd = -1;
+}
+
 void fetch_finish(struct fetch *self, enum fetch_outcome outcome, int error_number)
 {
     if (self->is_finished)
@@ -70,6 +79,8 @@ void fetch_finish(struct fetch *self, enum fetch_outcome outcome, int error_numb
     self->is_finished = true;
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++)
         disconnect_source(self, i);
+    if (!self->is_piping)
+        close_pipe(self); /* its reader is not to wait for us */
     if (!self->is_stopped)
         self->events.done(self->events.owner, outcome, error_number);
 }
@@ -192,6 +203,19 @@ static enum fetch_start open_store(struct fetch *self, const struct fetch_config
     return *ret_needed > *ret_free ? FETCH_NO_SPACE : FETCH_STARTED;
 }
 
+/* A descriptor of our own of a pipe or terminal, on which a write never waits; who shares the given one keeps
+ * it as it is. Anything else is written as it comes. */
+static int pipe_open(int fd)
+{
+    char path[64];
+    struct stat status;
+    int own_fd = -1;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)))
+        own_fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return own_fd >= 0 ? own_fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static uint64_t largest_seed(const struct fetch *self)
 {
     uint64_t largest = 0;
@@ -239,7 +263,7 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
     self->events = *events;
     self->must_replace = config->must_replace;
     chunk_store_set_attributes(self->store, &config->attributes);
-    self->pipe_fd = config->pipe_fd;
+    self->pipe_fd = config->pipe_fd >= 0 ? pipe_open(config->pipe_fd) : -1;
     assert(config->seed_count <= FETCH_SEEDS_MAX);
     self->seed_count = config->seed_count;
     for (size_t i = 0; i < config->seed_count; i++)
@@ -284,6 +308,7 @@ void fetch_destroy(struct fetch **self_p)
     download_effects_release(&self->effects);
     download_destroy(&self->download);
     chunk_store_close(&self->store);
+    close_pipe(self);
     free(self);
     *self_p = NULL;
 }

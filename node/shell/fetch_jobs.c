@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,9 @@
 
 /* One write to a pipe; a pipe holds 64 KiB unless told otherwise. */
 #define PIPE_PART_BYTES (1024u * 1024)
+
+/* While a pipe is full, how often to look whether to go on. */
+#define PIPE_LOOK_MS 100
 
 /* At most this much, or what came in this time, is lost to a power failure. */
 #define SYNC_BYTES (UINT64_C(256) << 20)
@@ -329,26 +333,38 @@ struct pipe_job {
     int error_number;
 };
 
+/* Writes all, or ends with an errno. A reader that takes nothing holds up neither an interrupt nor the end.
+ */
+static int write_in_order(const struct fetch *fetch, const uint8_t *bytes, uint32_t size)
+{
+    while (size > 0 && !fetch->is_stopped && !workers_is_stopping(fetch->workers)) {
+        ssize_t written = write(fetch->pipe_fd, bytes, size);
+        if (written >= 0) {
+            bytes += written;
+            size -= (uint32_t)written;
+        } else if (errno == EAGAIN) {
+            struct pollfd poll_fd = {.fd = fetch->pipe_fd, .events = POLLOUT};
+            poll(&poll_fd, 1, PIPE_LOOK_MS);
+        } else if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return size > 0 ? ECANCELED : 0;
+}
+
 static void run_pipe(struct job *job)
 {
     struct pipe_job *self = (struct pipe_job *)job;
     int fd = chunk_store_fd(self->fetch->store);
     uint8_t *bytes = malloc(PIPE_PART_BYTES);
     assert(bytes);
-    while (self->begin < self->end && !self->error_number && !workers_is_stopping(self->fetch->workers)) {
+    while (self->begin < self->end && !self->error_number) {
         uint64_t left = self->end - self->begin;
         uint32_t size = left < PIPE_PART_BYTES ? (uint32_t)left : PIPE_PART_BYTES;
-        if (!read_at(fd, bytes, size, self->begin)) {
+        if (read_at(fd, bytes, size, self->begin))
+            self->error_number = write_in_order(self->fetch, bytes, size);
+        else
             self->error_number = EIO;
-            break;
-        }
-        for (uint32_t put_bytes = 0; put_bytes < size && !self->error_number;) {
-            ssize_t written = write(self->fetch->pipe_fd, bytes + put_bytes, size - put_bytes);
-            if (written >= 0)
-                put_bytes += (uint32_t)written;
-            else if (errno != EINTR)
-                self->error_number = errno;
-        }
         self->begin += size;
     }
     free(bytes);

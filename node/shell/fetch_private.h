@@ -8,6 +8,8 @@
 #include "node/shell/fetch.h"
 #include "node/shell/source_link.h"
 
+#include <stdatomic.h>
+
 /* Links stopped since the last tick: each slot's, and those that took its place in the same round. */
 #define STOPPED_LINKS_MAX (4 * DOWNLOAD_SOURCES_MAX)
 
@@ -29,12 +31,12 @@ struct fetch {
     bool is_syncing;
     uint64_t unsynced_bytes, synced_at_ms;
     uint64_t hash_ns, write_ns; /* spent by jobs that are done */
-    int pipe_fd;
+    int pipe_fd;                /* ours */
     uint64_t piped_bytes;
     bool is_piping;
     bool is_complete, is_publishing, is_starved;
-    bool is_finished; /* done() was called */
-    bool is_stopped;  /* no more events */
+    bool is_finished;       /* done() was called */
+    atomic_bool is_stopped; /* no more events; a worker that waits for a pipe looks at it too */
 };
 
 /* The core's results (fetch.c). */
