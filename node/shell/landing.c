@@ -228,6 +228,8 @@ enum landing_result landing_publish(struct landing *self, const struct landing_f
         (void)unlinkat(self->folder_fd, name, 0);
         return LANDING_OK;
     }
+    if (error == EEXIST) /* it will not be wanted again soon, and is soon fetched again */
+        (void)unlinkat(self->folder_fd, name, 0);
     errno = error;
     return error == EEXIST ? LANDING_DIFFERENT : LANDING_FAILED;
 }
