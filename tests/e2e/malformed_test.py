@@ -134,7 +134,7 @@ class Storms:
         clients = [self.client() for _ in range(5)]
         for _ in range(5000):
             kind, fields = source.choice(REQUESTS[self.program] + [(zsp.BYE, ("x",)), (zsp.PONG, ())])
-            source.choice(clients).send(kind, *fields, rid=source.randrange(5))
+            source.choice(clients).send_raw(zsp.encode(kind, source.randrange(5), *fields))
         for client in clients:
             client.close()
         self.assert_unharmed()

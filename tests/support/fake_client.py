@@ -25,6 +25,7 @@ class Link:
     def __init__(self, endpoint):
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 200
+        self.socket.sndtimeo = int(DEADLINE_S * 1000)
         self.socket.connect(endpoint if "://" in endpoint else "tcp://" + endpoint)
         self.rids = itertools.count(1)
 
@@ -43,6 +44,9 @@ class Link:
         return rid
 
     def send_raw(self, *frames):
+        """Sends anything. What came in is thrown away first: who never reads is stopped, and may be cut off."""
+        while self.socket.poll(0):
+            self.socket.recv_multipart()
         self.socket.send_multipart(frames)
 
     def receive(self, deadline_s=DEADLINE_S):
