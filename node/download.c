@@ -247,7 +247,7 @@ static void dispatch(struct download *self, uint32_t source, const struct messag
         on_error(self, source, message, now_ms, effects);
         break;
     case KIND_BYE:
-        download_source_left(self, source, "said goodbye", now_ms, effects);
+        download_source_gone(self, source, "said goodbye", now_ms, effects);
         break;
     case KIND_PING:
         answer_ping(source, message->rid, effects);

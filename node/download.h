@@ -192,7 +192,8 @@ void download_start(struct download *self, uint64_t now_ms, struct download_effe
 
 /*
  * Adds a source, by address; `node` absent when it is not known. Nothing happens when it is already used,
- * banned, tried less than 30 s ago, unusable as an address, ourselves, or the table is full.
+ * banned, tried less than 30 s ago (1 s for one that delivered and then said BYE or was lost), unusable as an
+ * address, ourselves, or the table is full.
  */
 void download_add_source(struct download *self, const struct optional_node_id *node, const struct host *host,
                          uint16_t port, uint64_t now_ms, struct download_effects *effects);

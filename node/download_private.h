@@ -95,6 +95,9 @@ uint64_t download_next_rid(struct download *self, uint32_t slot);
 /* Sources: from their address to the end (download_sources.c). */
 void download_source_left(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
                           struct download_effects *effects);
+/* Said goodbye or was lost: it may be back soon. */
+void download_source_gone(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
+                          struct download_effects *effects);
 void download_source_banned(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
                             struct download_effects *effects);
 void download_ban_culprits(struct download *self, uint64_t culprits, uint64_t now_ms,

@@ -11,6 +11,9 @@
 /* One connection attempt to an address in this time: an address we were told may be a victim's. */
 #define ADD_AGAIN_MS 30000
 
+/* One that has delivered is no victim, and a restart takes no longer. */
+#define COME_BACK_MS 1000
+
 /* When an ERROR names no time. */
 #define RETRY_DEFAULT_MS 1000
 
@@ -57,6 +60,14 @@ void download_source_left(struct download *self, uint32_t source, const char *re
                           struct download_effects *effects)
 {
     end_source(self, source, SOURCE_LEFT, reason, now_ms, effects);
+}
+
+void download_source_gone(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
+                          struct download_effects *effects)
+{
+    end_source(self, source, SOURCE_LEFT, reason, now_ms, effects);
+    if (self->sources[source].received_bytes > 0)
+        self->sources[source].retry_at_ms = now_ms + COME_BACK_MS;
 }
 
 void download_source_banned(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
@@ -168,7 +179,7 @@ void download_on_lost(struct download *self, uint32_t index, uint64_t now_ms,
     source->is_put_off = false;
     if (source->attempts >= DOWNLOAD_ATTEMPTS_MAX) {
         bool was_here = source->name[0] != '\0';
-        download_source_left(self, index, was_here ? "connection lost" : "cannot be reached", now_ms,
+        download_source_gone(self, index, was_here ? "connection lost" : "cannot be reached", now_ms,
                              effects);
     } else if (source->state == SOURCE_READY) {
         detach(self, index);

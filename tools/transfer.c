@@ -283,17 +283,20 @@ static void on_saved(void *owner, uint32_t chunk)
         swarm_saved(self->swarm, chunk);
 }
 
-static void give_up(void *owner)
+/* Sources that have delivered may be back before the timeout: the swarm goes on looking for them. */
+static void on_nothing_found(void *owner)
 {
     struct transfers *self = owner;
-    fetch_give_up(self->fetch);
+    struct download_progress figures = fetch_progress(self->fetch);
+    if (!self->options->broker || figures.received_bytes == figures.wasted_bytes)
+        fetch_give_up(self->fetch);
 }
 
 static void on_starved(void *owner)
 {
     struct transfers *self = owner;
-    if (!self->swarm || !swarm_search_now(self->swarm, give_up, self))
-        give_up(self);
+    if (!self->swarm || !swarm_search_now(self->swarm, on_nothing_found, self))
+        on_nothing_found(self);
 }
 
 static void on_done(void *owner, enum fetch_outcome outcome, int error_number)

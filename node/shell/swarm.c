@@ -116,7 +116,10 @@ static void end_search(struct swarm *self)
     self->search_deadline_ms = UINT64_MAX;
     void (*exhausted)(void *owner) = self->exhausted;
     self->exhausted = NULL;
-    if (exhausted && self->fetch && fetch_is_starved(self->fetch))
+    bool is_starved = self->fetch && fetch_is_starved(self->fetch);
+    if (is_starved)
+        self->search_at_ms = clock_now_ms() + SWARM_SEARCH_STARVED_MS;
+    if (exhausted && is_starved)
         exhausted(self->exhausted_owner);
 }
 

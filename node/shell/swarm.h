@@ -14,6 +14,9 @@
 #define SWARM_SEARCH_FIRST_MS 1000
 #define SWARM_SEARCH_NEXT_MS  5000
 
+/* Without any source it searches more often: one that was restarted is back soon. */
+#define SWARM_SEARCH_STARVED_MS 1000
+
 /* A broker that does not end a search in this time has no more sources to offer. */
 #define SWARM_SEARCH_WAIT_MS 2500
 

@@ -292,18 +292,46 @@ Test(download_sources, a_full_table_takes_no_more)
     world_release(&w);
 }
 
+static void expect_added_again_after(struct world *w, uint64_t ms)
+{
+    w->now_ms += ms - 1;
+    world_add(w, 1, 1);
+    cr_assert(eq(sz, w->effects.count, 0));
+    w->now_ms++;
+    world_add(w, 1, 1);
+    cr_assert(eq(sz, world_count(w, DOWNLOAD_CONNECT), 1));
+}
+
 Test(download_sources, one_that_left_is_added_again_after_30_seconds_and_not_before)
 {
     struct world w = world_new(5 * MIB);
     uint32_t source = world_ready(&w, NULL);
     struct message bye = {.kind = KIND_BYE};
     world_say(&w, source, &bye, 0);
-    w.now_ms += 29999;
-    world_add(&w, 1, 1);
-    cr_assert(eq(sz, w.effects.count, 0));
-    w.now_ms++;
-    world_add(&w, 1, 1);
-    cr_assert(eq(sz, world_count(&w, DOWNLOAD_CONNECT), 1));
+    expect_added_again_after(&w, 30000);
+    world_release(&w);
+}
+
+Test(download_sources, one_that_delivered_and_said_goodbye_is_added_again_after_1_second_and_not_before)
+{
+    struct world w = world_new(5 * MIB);
+    uint32_t source = world_ready(&w, NULL);
+    world_give_layer(&w, source);
+    world_serve(&w, source);
+    struct message bye = {.kind = KIND_BYE};
+    world_say(&w, source, &bye, 0);
+    expect_added_again_after(&w, 1000);
+    world_release(&w);
+}
+
+Test(download_sources, one_that_delivered_and_refuses_is_added_again_after_30_seconds_and_not_before)
+{
+    struct world w = world_new(5 * MIB);
+    uint32_t source = world_ready(&w, NULL);
+    world_give_layer(&w, source);
+    world_serve(&w, source);
+    world_error(&w, source, world_asked(&w, source).rid, ERROR_CHANGED, 0);
+    expect_added_again_after(&w, 30000);
     world_release(&w);
 }
 
