@@ -277,7 +277,7 @@ class Broker(EndToEnd):
             def on_query(self, query):
                 self.answer(query, 1, [good.file()])
                 self.answer(query, 1, [good.file(name="second.txt")])
-                self.send_broker(zsp.ANSWER, query.rid + 1, 1, [good.file(name="foreign.txt")])
+                self.send_broker(zsp.ANSWER, query.rid + 1000, 1, [good.file(name="foreign.txt")])
                 self.send_broker(zsp.ANSWER, query.rid ^ 1 << 40, 1, [good.file(name="foreign.txt")])
         self.fake(Noisy)
         for _ in range(3):

@@ -82,8 +82,12 @@ class Addresses(EndToEnd):
 
     def test_host_and_port_without_scheme_and_names_that_resolve(self):
         broker = self.world.broker()
-        for text in (f"127.0.0.1:{broker.port}", f"localhost:{broker.port}"):
-            self.assert_exit(self.world.run("zsearch", "--broker", text, "x"), 1)
+        self.assert_exit(self.world.run("zsearch", "--broker", f"127.0.0.1:{broker.port}", "x"), 1)
+        try:
+            socket.getaddrinfo("localhost", None)
+        except OSError:
+            self.skip_loudly("localhost does not resolve here")
+        self.assert_exit(self.world.run("zsearch", "--broker", f"localhost:{broker.port}", "x"), 1)
 
     def test_a_malformed_address_is_an_error_that_names_it(self):
         for text in ("tcp://", "tcp://127.0.0.1:99999", "ipc:///tmp/x", "127.0.0.1:port", "tcp://%n:1", "[::1"):
