@@ -237,10 +237,9 @@ Test(guard, a_dealer_is_told_that_nobody_is_there)
     struct guard *client = guard_new(dealer, BUDGET_BYTES, 0);
     struct host loopback = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
     cr_assert(socket_connect(dealer, &loopback, port));
-    enum guard_event event;
-    while ((event = next_event(client)) == GUARD_NOTHING)
+    /* libzmq closes the listener in its own time: until then the connection is made, and lost again. */
+    while (next_event(client) != GUARD_REFUSED)
         ;
-    cr_expect(eq(int, event, GUARD_REFUSED));
     guard_destroy(&client);
     socket_close(&dealer);
 }
