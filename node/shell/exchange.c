@@ -76,9 +76,10 @@ void exchange_destroy(struct exchange **self_p)
     *self_p = NULL;
 }
 
+/* A reply that came before its request was sent has made that request needless. */
 void exchange_send(struct exchange *self, const struct message *message)
 {
-    assert(self->pending.size == 0);
+    msgpack_sbuffer_clear(&self->pending);
     message_write(message, &self->pending);
 }
 
@@ -106,6 +107,12 @@ static void reply(struct exchange *self, const struct message *message)
     message_write(message, &buffer);
     socket_send(self->socket, buffer.data, buffer.size); /* lost with the connection, if it is */
     msgpack_sbuffer_destroy(&buffer);
+}
+
+static void send_pending(struct exchange *self)
+{
+    if (self->pending.size > 0 && socket_send(self->socket, self->pending.data, self->pending.size))
+        msgpack_sbuffer_clear(&self->pending);
 }
 
 /* Reads one message, already received. True when it is for the caller. */
@@ -148,6 +155,7 @@ enum exchange_result exchange_wait(struct exchange *self, uint64_t deadline_ms, 
         uint64_t now_ms = clock_now_ms();
         if (now_ms >= deadline_ms)
             return EXCHANGE_DEADLINE;
+        send_pending(self); /* a flood of messages must not keep it back */
         if (inbox_receive(self->socket, &self->inbound) == INBOX_MESSAGE) {
             self->has_message = true;
             if (read_message(self, ret_message))
@@ -169,9 +177,6 @@ enum exchange_result exchange_wait(struct exchange *self, uint64_t deadline_ms, 
         };
         uint64_t wait_ms = until_ms - now_ms;
         zmq_poll(items, 2, wait_ms < INT_MAX ? (long)wait_ms : INT_MAX);
-        if (must_send && (items[0].revents & ZMQ_POLLOUT) &&
-            socket_send(self->socket, self->pending.data, self->pending.size))
-            msgpack_sbuffer_clear(&self->pending);
         if (items[1].revents & ZMQ_POLLIN)
             read_monitor(self);
     }

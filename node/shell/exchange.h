@@ -28,7 +28,8 @@ enum exchange_result {
 struct exchange *exchange_new(enum socket_role role, const struct host *host, uint16_t port);
 void exchange_destroy(struct exchange **self_p);
 
-/* Sent as soon as there is a connection, while exchange_wait() runs. One at a time. */
+/* Sent as soon as there is a connection, while exchange_wait() runs. What could not be sent yet is replaced.
+ */
 void exchange_send(struct exchange *self, const struct message *message);
 
 /* The next message; valid until the next call. `deadline_ms` is on the monotonic clock. */
