@@ -5,11 +5,11 @@ enum bottleneck bottleneck_of(const struct bottleneck_sample *sample)
 {
     if (sample->is_limited)
         return BOTTLENECK_LIMIT;
-    bool has_backlog = sample->backlog_bytes >= BOTTLENECK_BACKLOG_BYTES;
-    if (has_backlog && sample->write_ns > sample->hash_ns)
-        return BOTTLENECK_DISK;
-    if (has_backlog || sample->cpu_percent >= BOTTLENECK_CPU_PERCENT)
+    /* First, for without a processor writing takes long too; who waits for a disk needs none. */
+    if (sample->cpu_percent >= BOTTLENECK_CPU_PERCENT)
         return BOTTLENECK_RECEIVER;
+    if (sample->backlog_bytes >= BOTTLENECK_BACKLOG_BYTES)
+        return sample->write_ns > sample->hash_ns ? BOTTLENECK_DISK : BOTTLENECK_RECEIVER;
     return sample->is_window_full ? BOTTLENECK_WINDOW : BOTTLENECK_SOURCES;
 }
 

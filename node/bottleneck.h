@@ -29,7 +29,7 @@ struct bottleneck_sample {
     uint64_t elapsed_ms;
     uint64_t backlog_bytes;     /* received and not yet written, now */
     uint64_t hash_ns, write_ns; /* spent by all workers */
-    unsigned cpu_percent;       /* of all processors that we may use */
+    unsigned cpu_percent;       /* of all processors that we may use: what we had, and what we waited for */
     bool is_window_full;        /* every ready source has a full window that may not grow */
     bool is_limited;            /* a rate limit holds back READs */
 };
