@@ -415,8 +415,8 @@ static void tell_outcome(struct transfers *self)
         break;
     case FETCH_TIMED_OUT:
         output_exit(self->output, EXIT_INCOMPLETE);
-        output_reason(self->output,
-                      "%s: nothing came for %llu s; what came is kept, and the same command goes on", name,
+        output_reason(self->output, "%s: %s for %llu s; what came is kept, and the same command goes on",
+                      name, fetch_is_starved(self->fetch) ? "no source was left" : "nothing came",
                       (unsigned long long)(self->options->timeout_ms + 999) / 1000);
         break;
     case FETCH_DISK_FAILED:
