@@ -30,6 +30,10 @@
 #define BUNDLE_SLOTS_MAX        4095
 #define BUNDLE_SOURCE_SLOTS_MAX 1024
 
+/* Files that came and are not stored yet, above which no more are asked for: libzmq keeps 8 KiB for the
+ * smallest of them. */
+#define BUNDLE_STORING_MAX 1024
+
 /* A READ outstanding for this long may move to a source that has nothing else to do. */
 #define BUNDLE_LATE_MS 1000
 

@@ -150,7 +150,7 @@ static bool may_ask(const struct bundle *self, const struct bundle_source *sourc
 {
     uint32_t slots_max = source->slots_max < share ? source->slots_max : share;
     return source->state == SOURCE_READY && source->retry_at_ms <= now_ms && self->free_count > 0 &&
-           source->inflight_count < slots_max &&
+           source->inflight_count < slots_max && self->storing_count < BUNDLE_STORING_MAX &&
            self->budget_used_bytes + BUNDLE_FILE_SIZE_MAX <= BUNDLE_BUDGET_BYTES &&
            source->inflight_bytes < meter_window(&source->meter, WINDOW_MIN_BYTES, source->window_max);
 }

@@ -215,7 +215,7 @@ void bundle_fetch_stop(struct bundle_fetch *self)
     self->is_stopped = true;
     disconnect_all(self);
     loop_remove_ticker(self->loop, self);
-    bundle_store_flush(self);
+    bundle_store_drop(self);
 }
 
 bool bundle_fetch_is_idle(const struct bundle_fetch *self)

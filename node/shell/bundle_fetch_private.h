@@ -30,7 +30,8 @@ struct bundle_fetch {
     struct source_link *links[BUNDLE_SOURCES_MAX];
     struct source_link *stopped_links[BUNDLE_STOPPED_LINKS_MAX];
     size_t stopped_count;
-    struct store_job *filling;          /* payloads of this round, not yet with the workers */
+    struct store_job *first_filled, *last_filled; /* payloads that wait to be stored */
+    bool is_storing;
     unsigned job_count;                 /* on the workers */
     struct file_numbers written, named; /* to be synced and named; named and to be synced */
     uint64_t written_at_ms;             /* when `written` got its first */
@@ -47,9 +48,12 @@ void bundle_fetch_stored(struct bundle_fetch *self, uint32_t ticket, enum bundle
 void bundle_fetch_finish(struct bundle_fetch *self, enum bundle_fetch_outcome outcome, int error_number);
 
 /* Jobs (bundle_jobs.c). */
-/* Puts a payload (or NULL) into the job that is being filled; takes it. */
+/* Puts a payload (or NULL for an empty file) in line; takes it. */
 void bundle_store(struct bundle_fetch *self, uint32_t ticket, uint32_t number, zmq_msg_t *payload);
+/* Hands the next job to the workers if none is with them. */
 void bundle_store_flush(struct bundle_fetch *self);
+/* Forgets what is in line. */
+void bundle_store_drop(struct bundle_fetch *self);
 /* Starts a sync if it is time to; finishes when nothing is left. Returns when to call again. */
 uint64_t bundle_sync(struct bundle_fetch *self, uint64_t now_ms);
 

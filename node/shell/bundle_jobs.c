@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Payloads of one job: what a link reads in a round. */
-#define STORE_COUNT_MAX 16
+/* Payloads of one job. One job is under way at a time, and what comes meanwhile is the next one: making files
+ * in one folder takes turns in the kernel, and threads that wait for each other only burn what the network
+ * needs. */
+#define STORE_COUNT_MAX 64
 
 /* A batch is synced when it has so many files, or its first has waited so long. */
 #define SYNC_COUNT   1000
@@ -30,6 +32,7 @@ struct store_item {
 
 struct store_job {
     struct job job;
+    struct store_job *next;
     struct bundle_fetch *fetch;
     struct store_item items[STORE_COUNT_MAX];
     size_t count;
@@ -79,6 +82,9 @@ static void store_done(struct job *job)
     struct store_job *self = (struct store_job *)job;
     struct bundle_fetch *fetch = self->fetch;
     fetch->job_count--;
+    fetch->is_storing = false;
+    if (!fetch->is_stopped)
+        bundle_store_flush(fetch);
     uint64_t now_ms = clock_now_ms();
     for (size_t i = 0; i < self->count; i++) {
         zmq_msg_close(&self->items[i].payload);
@@ -90,13 +96,16 @@ static void store_done(struct job *job)
 
 void bundle_store(struct bundle_fetch *self, uint32_t ticket, uint32_t number, zmq_msg_t *payload)
 {
-    if (!self->filling) {
-        self->filling = calloc(1, sizeof *self->filling);
-        assert(self->filling);
-        self->filling->job = (struct job){.run = run_store, .done = store_done};
-        self->filling->fetch = self;
+    struct store_job *job = self->last_filled;
+    if (!job || job->count == STORE_COUNT_MAX) {
+        job = calloc(1, sizeof *job);
+        assert(job);
+        job->job = (struct job){.run = run_store, .done = store_done};
+        job->fetch = self;
+        *(self->last_filled ? &self->last_filled->next : &self->first_filled) = job;
+        self->last_filled = job;
     }
-    struct store_item *item = &self->filling->items[self->filling->count++];
+    struct store_item *item = &job->items[job->count++];
     item->ticket = ticket;
     item->number = number;
     item->result = LANDING_FAILED; /* until it ran */
@@ -105,16 +114,30 @@ void bundle_store(struct bundle_fetch *self, uint32_t ticket, uint32_t number, z
     zmq_msg_init(&item->payload);
     if (payload)
         zmq_msg_move(&item->payload, payload);
-    if (self->filling->count == STORE_COUNT_MAX)
-        bundle_store_flush(self);
 }
 
 void bundle_store_flush(struct bundle_fetch *self)
 {
-    struct store_job *job = self->filling;
-    self->filling = NULL;
-    if (job)
-        put(self, &job->job);
+    struct store_job *job = self->first_filled;
+    if (!job || self->is_storing)
+        return;
+    self->first_filled = job->next;
+    if (!self->first_filled)
+        self->last_filled = NULL;
+    self->is_storing = true;
+    put(self, &job->job);
+}
+
+void bundle_store_drop(struct bundle_fetch *self)
+{
+    struct store_job *next;
+    for (struct store_job *job = self->first_filled; job; job = next) {
+        next = job->next;
+        for (size_t i = 0; i < job->count; i++)
+            zmq_msg_close(&job->items[i].payload);
+        free(job);
+    }
+    self->first_filled = self->last_filled = NULL;
 }
 
 /* One batch: what was written is synced and named; what was named before is synced with it. */

@@ -132,6 +132,25 @@ Test(bundle, what_is_not_stored_yet_counts_against_the_budget)
     world_free(w);
 }
 
+Test(bundle, small_files_that_are_not_stored_yet_are_bounded_in_number)
+{
+    struct world *w = world_new(0);
+    world_add_source(w, 1);
+    world_add_files(w, 10000, 1, ALL);
+    world_start(w);
+    world_ready(w, 0);
+    while (w->storing_count < BUNDLE_STORING_MAX)
+        world_data(w, world_asked(w, 0));
+    size_t asked = w->ask_count;
+    while (w->asked_count > 0)
+        world_data(w, world_asked(w, 0));
+    cr_assert(eq(sz, w->ask_count, asked));
+    while (w->storing_count > BUNDLE_STORING_MAX - 1)
+        world_stored(w, BUNDLE_STORED_OK);
+    cr_assert(gt(sz, w->ask_count, asked));
+    world_free(w);
+}
+
 Test(bundle, a_source_that_sends_wrong_bytes_is_banned_and_its_files_move)
 {
     struct world *w = world_new(0);
