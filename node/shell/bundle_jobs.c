@@ -12,7 +12,7 @@
 #define STORE_COUNT_MAX 64
 
 /* A batch is synced when it has so many files, or its first has waited so long. */
-#define SYNC_COUNT   1000
+#define SYNC_COUNT   4096
 #define SYNC_WAIT_MS 2000
 
 static void put(struct bundle_fetch *self, struct job *job)
