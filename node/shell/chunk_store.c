@@ -183,6 +183,16 @@ static bool is_still_named(const struct chunk_store *self)
            opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
+/* What has another name too is somebody's file, not ours to write to. False with errno. */
+static bool is_only_name(const struct chunk_store *self)
+{
+    struct stat status;
+    if (fstat(self->fd, &status) != 0)
+        return false;
+    errno = EMLINK;
+    return status.st_nlink == 1;
+}
+
 static enum store_result open_partial(struct chunk_store *self)
 {
     for (unsigned tries = 0; tries < 8; tries++) {
@@ -198,7 +208,7 @@ static enum store_result open_partial(struct chunk_store *self)
         if (flock(self->fd, LOCK_EX | LOCK_NB) != 0)
             return errno == EWOULDBLOCK ? STORE_LOCKED : STORE_FAILED;
         if (is_still_named(self))
-            return STORE_OK;
+            return is_only_name(self) ? STORE_OK : STORE_FAILED;
         close(self->fd);
         self->fd = -1;
     }
@@ -347,7 +357,10 @@ enum publish_result chunk_store_publish(struct chunk_store *self, bool must_repl
     file_attributes_apply(&self->attributes, self->fd);
     if (fdatasync(self->fd) != 0)
         return PUBLISH_FAILED;
-    int error = chunk_store_rename(self->folder_fd, self->partial_name, self->name, must_replace);
+    /* Whoever removed our file may have begun another under its name, which is not verified. */
+    int error = is_still_named(self)
+                    ? chunk_store_rename(self->folder_fd, self->partial_name, self->name, must_replace)
+                    : ENOENT;
     if (error != 0) {
         errno = error;
         return error == EEXIST ? PUBLISH_EXISTS : PUBLISH_FAILED;

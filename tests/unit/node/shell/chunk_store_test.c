@@ -134,6 +134,10 @@ Test(chunk_store, what_is_not_a_plain_file_under_the_partial_name_is_not_followe
     cr_assert(eq(int, unlink(folder_path(&folder, PARTIAL)), 0));
     cr_assert(eq(int, mkfifo(folder_path(&folder, PARTIAL), 0600), 0));
     cr_expect(eq(int, chunk_store_open(folder.path, "film.mkv", &file, &layout, &untouched), STORE_FAILED));
+    cr_assert(eq(int, unlink(folder_path(&folder, PARTIAL)), 0));
+    cr_assert(eq(int, link(folder_path(&folder, "precious"), folder_path(&folder, PARTIAL)), 0));
+    cr_expect(eq(int, chunk_store_open(folder.path, "film.mkv", &file, &layout, &untouched), STORE_FAILED));
+    cr_expect(eq(int, errno, EMLINK));
     cr_expect(eq(u64, size_of("precious"), 1));
     cr_expect(untouched == NULL);
 }
@@ -307,6 +311,22 @@ Test(chunk_store, a_name_that_was_taken_meanwhile_is_left_alone_and_the_work_is_
     store = open_store();
     claims_are(store, "11111");
     chunk_store_close(&store);
+}
+
+Test(chunk_store, another_file_that_has_the_partial_name_meanwhile_is_not_published)
+{
+    struct chunk_store *store = open_store();
+    fill_content(store, 'c');
+    cr_assert(eq(int, unlink(folder_path(&folder, PARTIAL)), 0));
+    struct chunk_store *second = open_store(); /* as a second zget would, which has just begun */
+    cr_expect(eq(int, chunk_store_publish(store, false), PUBLISH_FAILED));
+    cr_expect(eq(int, errno, ENOENT));
+    chunk_store_close(&store);
+    cr_expect(not(exists("film.mkv")));
+    fill_content(second, 's');
+    cr_expect(eq(int, chunk_store_publish(second, false), PUBLISH_OK));
+    cr_expect(eq(chr, first_byte_of("film.mkv"), 's'));
+    chunk_store_close(&second);
 }
 
 Test(chunk_store, a_dangling_link_under_the_name_is_not_written_through)
