@@ -21,7 +21,8 @@ struct walk {
     struct scan_outcome *outcome;
     size_t room; /* entries that outcome->files has place for */
     struct scan_notes *notes;
-    bool is_stopped, is_full;
+    size_t linked_count; /* entries seen below links to folders */
+    bool is_stopped, is_full, is_linked_full;
 };
 
 /* A folder that is being looked at, and those above it: a symlink into one of them would go round for ever.
@@ -171,12 +172,26 @@ static void add_folder(struct places *folders, struct place place)
     folders->items[folders->count++] = place;
 }
 
+/* Links to folders can multiply a tree without end, though none of them is a loop. True when this place below
+ * one is too many; told once. */
+static bool is_too_linked(struct walk *walk, const struct place *place)
+{
+    if (strcmp(place->path, place->name) == 0 || walk->linked_count < SCAN_LINKED_MAX)
+        return false;
+    if (!walk->is_linked_full)
+        note(walk, place->name,
+             "more than 100000 names below links to folders: this one and others are not shared");
+    walk->is_linked_full = true;
+    return true;
+}
+
 /* Looks at one entry of an open folder: a file is added, a folder is kept for later, all else is left out. */
 static void visit(struct walk *walk, int folder_fd, const struct place *parent, const char *base,
                   struct places *folders)
 {
-    if (*base == '.')
+    if (*base == '.' || is_too_linked(walk, parent))
         return;
+    walk->linked_count += strcmp(parent->path, parent->name) != 0;
     struct stat status;
     struct place place = {join(parent->path, base), join(parent->name, base)};
     if (fstatat(folder_fd, base, &status, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -238,7 +253,7 @@ static void walk_folder(struct walk *walk, const struct place *place, unsigned d
     struct places folders = {0};
     if (depth > SCAN_DEPTH_MAX)
         note(walk, place->path, "too deep: its names would be longer than 1024 bytes");
-    else if (read_folder(walk, place, &folders, &self)) {
+    else if (!is_too_linked(walk, place) && read_folder(walk, place, &folders, &self)) {
         for (size_t i = 0; i < folders.count && !is_stopping(walk) && !walk->is_full; i++)
             walk_folder(walk, &folders.items[i], depth + 1, &self);
     }

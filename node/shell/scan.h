@@ -18,6 +18,9 @@
 /* A name has at most 1024 bytes, hence 512 components: nothing deeper could be shared. */
 #define SCAN_DEPTH_MAX 512
 
+/* Entries below links to folders, which whoever writes to a share can multiply; a second or two of a scan. */
+#define SCAN_LINKED_MAX 100000
+
 /* Reasons kept of one scan: a screen or two. The rest is counted. */
 #define SCAN_NOTES_MAX 64
 

@@ -128,6 +128,33 @@ Test(scan, loop_of_links_is_cut)
     EXPECT_FILES("a/b/f", "a/b/f");
 }
 
+Test(scan, links_that_multiply_a_tree_end_and_take_nothing_from_the_real_files)
+{
+    enum {
+        FOLDERS = 12
+    };
+    char name[64], target[16];
+    for (int i = 0; i < FOLDERS; i++) {
+        snprintf(name, sizeof name, "share/d%d/f", i);
+        folder_write(&root, name, "f");
+        for (int k = 0; k < FOLDERS; k++) {
+            snprintf(name, sizeof name, "share/d%d/l%d", i, k);
+            snprintf(target, sizeof target, "../d%d", k);
+            folder_link(&root, target, name);
+        }
+    }
+    folder_write(&root, "share/z", "z");
+    scan();
+    size_t real_count = 0;
+    for (size_t i = 0; i < outcome.count; i++)
+        real_count += strcmp(outcome.files[i].path, outcome.files[i].name) == 0;
+    cr_expect(eq(sz, real_count, FOLDERS + 1));
+    cr_expect(le(sz, outcome.count, real_count + SCAN_LINKED_MAX));
+    cr_expect(outcome.is_complete);
+    cr_assert(eq(sz, notes.count, 1));
+    cr_expect(ne(ptr, strstr(notes.lines[0], "below links to folders"), NULL));
+}
+
 Test(scan, bad_names_are_cleaned_and_collisions_numbered_the_same_each_time)
 {
     folder_write(&root, "share/x\xff.txt", "1");
