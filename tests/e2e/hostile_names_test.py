@@ -246,7 +246,7 @@ class HostileShares(Hostile):
                 reads.append(client.send(zsp.READ, harmless, 0, 6000))
                 aside.rename(inner)
                 replies = [client.receive() for _ in reads]  # in any order
-                self.assertEqual({reply.rid for reply in replies}, set(reads))
+                self.assertEqual({reply.rid for reply in replies}, set(reads), replies)
                 for reply in replies:
                     if reply.kind == zsp.DATA:
                         self.assertNotIn(b"CANARY", reply.payload)

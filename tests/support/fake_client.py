@@ -50,13 +50,17 @@ class Link:
         self.socket.send_multipart(frames)
 
     def receive(self, deadline_s=DEADLINE_S):
-        """The next message of any kind; None when none came in time."""
-        if not self.socket.poll(int(deadline_s * 1000)):
-            return None
-        frames = self.socket.recv_multipart()
-        if len(frames) > 2:
-            raise Unexpected(f"{len(frames)} frames")
-        return zsp.decode(*frames)
+        """The next message of any kind but PING, which is answered at once; None when none came in time."""
+        end = time.monotonic() + deadline_s
+        while self.socket.poll(max(0, int((end - time.monotonic()) * 1000))):
+            frames = self.socket.recv_multipart()
+            if len(frames) > 2:
+                raise Unexpected(f"{len(frames)} frames")
+            message = zsp.decode(*frames)
+            if message.kind != zsp.PING:
+                return message
+            self.send(zsp.PONG, rid=message.rid)
+        return None
 
     def reply(self, rid, *kinds, deadline_s=DEADLINE_S):
         """The next message with this rid: one of `kinds`, or Refused."""
