@@ -5,6 +5,7 @@ import socket
 import struct
 
 MORE, LONG, COMMAND = 1, 2, 4
+PING, PONG = b"\x93\x01\x01", b"\x93\x01\x02"  # how their headers begin
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" + bytes(31)
 
 
@@ -73,8 +74,11 @@ class Zmtp:
         while True:
             flags, body = self.receive_frame()
             bodies.append(body)
-            if not flags & MORE:
+            if flags & MORE:
+                continue
+            if not bodies[0].startswith(PING):
                 return bodies
+            self.send_message(PONG + bodies.pop()[len(PING):])  # they may ask at any time whether we are there
 
     def is_closed(self, within_s):
         """True when the other side cuts the connection in that time."""
