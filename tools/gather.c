@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Protocol: at most so many names of one node and file are kept in a search. */
+#define FOUND_NAMES_MAX 8
+
 /* Refused names that are told one by one; a screenful. */
 #define TOLD_MAX 10
 
@@ -75,6 +78,17 @@ static bool take_found(struct gather *self, struct search *search)
     return true;
 }
 
+/* A broker keeps only so many names of one file, and nodes that have it; the rest may be in lists only. */
+static bool has_all_names(struct search *search)
+{
+    for (size_t i = 0; i < search_count(search); i++) {
+        struct found_file found = search_at(search, i);
+        if (found.name_count >= FOUND_NAMES_MAX || found.source_count >= SEARCH_SOURCES_MAX)
+            return false;
+    }
+    return true;
+}
+
 /* Where the folder that was meant may be: the way to the first like-named one. */
 static void keep_hint(struct gather *self, struct search *search)
 {
@@ -119,7 +133,7 @@ static bool search_nodes(struct gather *self, const struct endpoint *broker)
         struct message_search_done counts = search_counts(search);
         self->counts = counts;
         self->has_counts = true;
-        self->takes_found = selection_is_glob(self->selection) && !counts.truncated;
+        self->takes_found = selection_is_glob(self->selection) && !counts.truncated && has_all_names(search);
         self->result->silent_count = counts.silent;
         is_done = take_found(self, search);
         if (!is_done)

@@ -118,6 +118,15 @@ class Tree(Folder):
         self.assert_exit(self.get(broker, "--glob", "*.dat"), 0)
         self.assert_landed(files)
 
+    def test_a_glob_for_many_copies_of_one_file_is_complete(self):
+        """A broker keeps 8 names of one file."""
+        files = {f"copies/{number}/LICENSE": b"same" for number in range(12)}
+        broker, _ = self.network({**files, **{f"empty/{number}/LICENSE": b"" for number in range(9)}})
+        self.assert_exit(self.get(broker, "--glob", "copies/*/LICENSE"), 0)
+        self.assert_landed(files)
+        self.assert_exit(self.get(broker, "--glob", "*/*/LICENSE"), 0)
+        self.assertEqual(len(self.landed()), 21)
+
     def test_from_a_node_without_a_broker(self):
         _, (node,) = self.network(TREE)
         self.assert_exit(self.get(node.endpoint, "tree/"), 0)
