@@ -19,6 +19,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 TICKS_S = os.sysconf("SC_CLK_TCK")
 POLL_S = 0.02
 SAMPLE_S = 0.05
+QUIET_S, QUIET_CORES = 0.5, 0.2
 STOP_S = 5
 NETWORK = "10.77.0"
 
@@ -71,6 +72,16 @@ def peak_bytes(pid):
         except (FileNotFoundError, ProcessLookupError):
             pass
     return peak
+
+
+def settle(seconds):
+    """Waits, at most so long, until others leave the machine alone for half a second."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        busy = machine_busy_seconds()
+        time.sleep(QUIET_S)
+        if machine_busy_seconds() - busy < QUIET_S * QUIET_CORES:
+            return
 
 
 def machine_busy_seconds():
@@ -170,7 +181,7 @@ class Host:
         return statistics["rx"]["bytes"], statistics["tx"]["bytes"]
 
     def start(self, *command):
-        return self.lab.start("nsenter", f"--net=/run/netns/{self.space}", "setpriv", "--pdeathsig", "SIGKILL", "--",
+        return self.lab.start("nsenter", f"--net=/run/netns/{self.space}", "setpriv", "--pdeathsig", "TERM", "--",
                               *command)
 
     def run(self, *command):

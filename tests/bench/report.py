@@ -140,6 +140,8 @@ Blue: zget. Grey: others. Pale: floors. The bar is the median, the line goes fro
 - Hosts are network namespaces joined by a bridge; rates are `tc tbf` on a source's uplink. Both ends share the cores.
 - The same file for all, read once before, so that no source waits for a disk. Within a row the programs run in turns,
   every other round backwards; a ratio is taken round by round. Figures are medians, with (minimum-maximum).
+- Before each run a file as large as the result is written beside it and removed: a virtual machine gives freed memory
+  back to its host, and otherwise whoever runs next waits for it.
 - CPU is user and system time of the processes of both ends (zget's includes broker and node). Memory is the largest
   resident set of one process (VmHWM). Bytes on the wire are those of the fetching host's device, headers included.
 - curl, rsync and HTTP do not verify what they fetch; zget, the BitTorrent programs and the bare loop hash it.
@@ -153,7 +155,7 @@ Blue: zget. Grey: others. Pale: floors. The bar is the median, the line goes fro
     sudo tests/bench/run                    # everything, about half an hour, 8 GiB of disk, 8 GiB of memory
     sudo tests/bench/run --quick            # smaller files, fewer rounds: a few minutes
     sudo tests/bench/run swarm-4 far        # some rows
-    sudo tests/bench/run --write            # and write this page
+    sudo tests/bench/run --settle 60 --write   # wait for a quiet machine, and write this page
 
 It installs what is missing (Debian packages), builds in `build/bench`, and removes its namespaces, processes and files at
 the end, also after Ctrl-C. `ZSWARM_BIN=FOLDER` measures programs built elsewhere.

@@ -150,13 +150,18 @@ class Rsync:
         return ["rsync", "-aW", f"{self.url}{self.path.name}/", f"{folder}/"]
 
 
+def torrent_of(lab, path, version):
+    """Outside the folder that is shared."""
+    return lab.disk / f"{Path(path).parent.name}.{version}.torrent"
+
+
 class Torrent:
     """libtorrent v2; all fetchers know all sources and each other."""
 
     title = "libtorrent v2"
 
     def __init__(self, lab, sources, path):
-        self.sources, self.torrent = sources, lab.disk / f"{Path(path).name}.v2.torrent"
+        self.sources, self.torrent = sources, torrent_of(lab, path, "v2")
         if not self.torrent.exists():
             run(PYTHON, HERE / "torrent.py", "make", path, self.torrent, "v2", "-")
         self.servers = [host.start(PYTHON, HERE / "torrent.py", "seed", path, self.torrent, host.address)
@@ -177,7 +182,7 @@ class Aria2Torrent:
     title = "aria2 BitTorrent"
 
     def __init__(self, lab, source, path):
-        self.torrent = lab.disk / f"{Path(path).name}.v1.torrent"
+        self.torrent = torrent_of(lab, path, "v1")
         if not self.torrent.exists():
             run(PYTHON, HERE / "torrent.py", "make", path, self.torrent, "v1", f"http://{source.address}:6969/announce")
         self.options = ["aria2c", "--no-conf", "-q", "--enable-dht=false", "--enable-dht6=false",
