@@ -27,6 +27,12 @@ static void read_metadata(zmq_msg_t *frame, struct inbound *ret)
     ret->has_peer = address && host_parse(text_of(address), &ret->peer);
 }
 
+/* With the head that ZMTP puts in front: flags, and the size in one byte or in eight. */
+static size_t wire_size(size_t frame_size)
+{
+    return frame_size + (frame_size > 255 ? 9 : 2);
+}
+
 /* Reads the frames after a routing id: keeps two, counts all. */
 static void receive_frames(void *socket, struct inbound *ret)
 {
@@ -48,7 +54,7 @@ static void receive_frames(void *socket, struct inbound *ret)
         if (ret->frame_count == 0)
             read_metadata(frame, ret);
         ret->frame_count++;
-        ret->byte_count += zmq_msg_size(frame) + 2;
+        ret->byte_count += wire_size(zmq_msg_size(frame));
         has_more = zmq_msg_more(frame);
         if (frame == &extra)
             zmq_msg_close(&extra);

@@ -23,7 +23,7 @@ struct inbound {
     bool has_peer;
     struct host peer;   /* the observed address of the other end */
     size_t frame_count; /* without the routing id; 1, or 2 with a payload, is what the protocol knows */
-    size_t byte_count;  /* of all frames, for the guard */
+    size_t byte_count;  /* of all frames on the wire, for the guard */
     zmq_msg_t header;
     zmq_msg_t payload; /* empty unless frame_count is 2 */
 };

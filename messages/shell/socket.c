@@ -80,14 +80,16 @@ struct role_options {
     int type;
     int frame_size_max;
     int queue_count_max; /* per connection and direction; memory is bounded by credit, not by this */
+    int inbound_count_max;
     int reconnect_max_ms;
 };
 
 static const struct role_options role_options[] = {
-    [SOCKET_BROKER] = {ZMQ_ROUTER, HEADER_SIZE_MAX_JOIN + FRAME_OVERHEAD, 200, 8000},
-    [SOCKET_BROKER_CLIENT] = {ZMQ_DEALER, HEADER_SIZE_MAX_BROKER + FRAME_OVERHEAD, 1000, 8000},
-    [SOCKET_PEER] = {ZMQ_ROUTER, HEADER_SIZE_MAX_PEER + FRAME_OVERHEAD, 2048, 30000},
-    [SOCKET_PEER_CLIENT] = {ZMQ_DEALER, PAYLOAD_SIZE_MAX + FRAME_OVERHEAD, 2048, 30000},
+    /* What a broker has not read of a node's long answers must stay within the budget of its guard. */
+    [SOCKET_BROKER] = {ZMQ_ROUTER, HEADER_SIZE_MAX_JOIN + FRAME_OVERHEAD, 200, 12, 8000},
+    [SOCKET_BROKER_CLIENT] = {ZMQ_DEALER, HEADER_SIZE_MAX_BROKER + FRAME_OVERHEAD, 1000, 1000, 8000},
+    [SOCKET_PEER] = {ZMQ_ROUTER, HEADER_SIZE_MAX_PEER + FRAME_OVERHEAD, 2048, 2048, 30000},
+    [SOCKET_PEER_CLIENT] = {ZMQ_DEALER, PAYLOAD_SIZE_MAX + FRAME_OVERHEAD, 2048, 2048, 30000},
 };
 
 void *socket_open(enum socket_role role)
@@ -101,7 +103,7 @@ void *socket_open(enum socket_role role)
     int64_t frame_size_max = options->frame_size_max;
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_size_max, sizeof frame_size_max);
     set_int(socket, ZMQ_SNDHWM, options->queue_count_max);
-    set_int(socket, ZMQ_RCVHWM, options->queue_count_max);
+    set_int(socket, ZMQ_RCVHWM, options->inbound_count_max);
     set_int(socket, ZMQ_HANDSHAKE_IVL, 4000);
     set_int(socket, ZMQ_HEARTBEAT_IVL, 10000);
     set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 25000);

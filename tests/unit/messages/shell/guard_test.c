@@ -6,6 +6,7 @@
  */
 #include "messages/shell/guard.h"
 
+#include "messages/message.h"
 #include "tests/unit/messages/shell/wire.h"
 
 #include <criterion/criterion.h>
@@ -151,6 +152,41 @@ Test(guard, a_number_that_names_the_next_connection_does_not_carry_the_last_one_
         zmtp_frame(second, ZMTP_MORE, body, sizeof body);
     cr_expect(is_cut_within_a_whole_turn(second));
     close(second);
+}
+
+Test(guard, many_long_messages_that_were_all_read_leave_no_debt)
+{
+    void *dealer = wire_connect(SOCKET_PEER_CLIENT, port);
+    exchange(dealer, 1);
+    one_round();
+    exchange(dealer, BUDGET_BYTES / 5);
+    unsigned lost_count = 0;
+    for (unsigned round = 0; round < 60; round++)
+        lost_count += one_round();
+    cr_expect(eq(uint, lost_count, 0));
+    socket_close(&dealer);
+}
+
+Test(guard, a_broker_that_is_behind_with_the_longest_answers_cuts_nobody)
+{
+    guard_destroy(&guard);
+    socket_close(&router);
+    router = wire_listen(SOCKET_BROKER, &port);
+    guard = guard_new(router, 1024 * 1024, 0);
+    void *dealer = wire_connect(SOCKET_BROKER_CLIENT, port);
+    static const uint8_t answer[HEADER_SIZE_MAX_BROKER];
+    for (unsigned i = 0; i < 100; i++)
+        wire_send(dealer, answer, sizeof answer);
+    unsigned lost_count = 0;
+    for (unsigned round = 0; round < 60; round++)
+        lost_count += one_round();
+    cr_expect(eq(uint, lost_count, 0));
+    for (unsigned i = 0; i < 100; i++) {
+        struct inbound inbound = wire_receive_routed(router);
+        cr_expect(eq(sz, zmq_msg_size(&inbound.header), sizeof answer));
+        inbound_release(&inbound);
+    }
+    socket_close(&dealer);
 }
 
 /* How many of `count` connections from this address live once all have been looked at. */

@@ -70,6 +70,19 @@ Test(inbox, two_frames_are_a_header_and_its_payload)
     inbound_release(&inbound);
 }
 
+Test(inbox, the_head_of_a_long_frame_counts_as_it_is)
+{
+    static const char body[256];
+    wire_send(dealer, body, 255);
+    wire_send(dealer, body, 256);
+    struct inbound inbound = wire_receive_routed(router);
+    cr_expect(eq(sz, inbound.byte_count, 255 + 2));
+    inbound_release(&inbound);
+    inbound = wire_receive_routed(router);
+    cr_expect(eq(sz, inbound.byte_count, 256 + 9));
+    inbound_release(&inbound);
+}
+
 Test(inbox, an_empty_frame_counts)
 {
     send_frames(2, (const char *const[]){"", ""});
