@@ -15,9 +15,13 @@
 static int reserve_fd = -1;
 static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* First it takes the place of standard streams that are closed, or the next socket or file that is opened
+ * would get what is printed. Printing fails all the same. */
 __attribute__((constructor)) static void open_reserve(void)
 {
-    reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    do
+        reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (reserve_fd >= 0 && reserve_fd <= STDERR_FILENO);
 }
 
 int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict size)

@@ -166,6 +166,12 @@ class Ending(EndToEnd):
         broker.terminate()
         node.wait_seen(zsp.BYE)
 
+    def test_nothing_gets_the_place_of_a_closed_standard_stream(self):
+        closing = ("sh", "-c", 'exec "$@" <&- 2>&-', "sh")
+        node = self.world.node("node", None, self.world.share("share", {"a": b"a"}), prefix=closing)
+        for fd in (0, 2):
+            self.assertEqual(os.readlink(f"/proc/{node.pid}/fd/{fd}"), "/dev/null")
+
     def test_twice_the_same_state_folder_is_refused(self):
         share = self.world.share("share", {"a": b"a"})
         self.world.node("node", None, share)
