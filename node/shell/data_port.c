@@ -129,6 +129,10 @@ static struct open_file *open_content(struct data_port *self, struct content con
     bool has_stamp = false;
     struct file_stamp stamp = {0};
     int fd = self->source.open(self->source.owner, content, &has_stamp, &stamp);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) { /* what is kept open for later makes room for now */
+        open_files_close_unused(&self->files);
+        fd = self->source.open(self->source.owner, content, &has_stamp, &stamp);
+    }
     if (fd < 0)
         return NULL;
     file = open_files_add(&self->files, content, fd);
