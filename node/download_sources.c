@@ -17,9 +17,13 @@
 /* When an ERROR names no time. */
 #define RETRY_DEFAULT_MS 1000
 
+/* A source that says "in 1 ms" for ever must not keep us busy. */
+#define RETRY_MIN_MS 20
+
 uint64_t download_retry_at_ms(const struct message_error *error, uint64_t now_ms)
 {
-    return now_ms + (error->retry_ms ? error->retry_ms : RETRY_DEFAULT_MS);
+    uint64_t wait_ms = error->retry_ms ? error->retry_ms : RETRY_DEFAULT_MS;
+    return now_ms + (wait_ms > RETRY_MIN_MS ? wait_ms : RETRY_MIN_MS);
 }
 
 /* Lets go of everything that a source was asked for or holds. */

@@ -43,7 +43,7 @@ static bool make_folders(const char *path)
 /* The whole file, NUL-terminated; NULL with errno. */
 static char *read_file(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a FIFO would wait for a writer */
     if (fd < 0)
         return NULL;
     char *text = calloc(1, NODE_STATE_FILE_SIZE_MAX + 1);

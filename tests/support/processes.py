@@ -190,7 +190,7 @@ class World:
         self.stop_s = 10 * SLOWNESS
         self.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(self.folder / "home"),
                     "LANG": "C.UTF-8", "ASAN_OPTIONS": "exitcode=86:detect_leaks=1",
-                    "LSAN_OPTIONS": "exitcode=86", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=0"}
+                    "LSAN_OPTIONS": f"exitcode=86:print_suppressions=0:suppressions={Path(__file__).with_name('lsan.supp')}", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=0"}
         (self.folder / "home").mkdir()
 
     def path(self, *parts):

@@ -179,7 +179,7 @@ Test(download_reads, a_busy_source_is_left_alone_until_its_time_and_not_longer)
     static const struct {
         enum error_code code;
         uint32_t retry_ms, pause_ms;
-    } rows[] = {{ERROR_BUSY, 4321, 4321}, {ERROR_LIMIT, 1, 1}, {ERROR_BUSY, 0, 1000}};
+    } rows[] = {{ERROR_BUSY, 4321, 4321}, {ERROR_LIMIT, 1, 20}, {ERROR_BUSY, 0, 1000}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct world w = new_world(64 * KIB, 1);
         world_error(&w, 0, world_asked(&w, 0).rid, rows[i].code, rows[i].retry_ms);
