@@ -164,12 +164,14 @@ class Worlds(unittest.TestCase):
 
     def setUp(self):
         self.world = World()
+        self.addCleanup(lambda: self.world.close())
 
     def assert_noticed(self, words):
         with self.assertRaises(Unexpected) as caught:
             self.world.close()
         self.assertIn(words, str(caught.exception))
         self.assertFalse(self.world.folder.exists())
+        self.world = World()
 
     def shell(self, script):
         return self.world.start("/bin/sh", "-c", script)
@@ -181,7 +183,6 @@ class Worlds(unittest.TestCase):
     def test_a_sanitizer_report_is_noticed_in_any_exit(self):
         for report in ("==1==ERROR: LeakSanitizer: detected", "x.c:1:2: runtime error: shift", "Assertion `x' failed.",
                        "WARNING: ThreadSanitizer: data race"):
-            self.world = World()
             self.world.start("/bin/sh", "-c", 'echo "$1" >&2', "sh", report).wait()
             self.assert_noticed("complained")
 
