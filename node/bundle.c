@@ -91,6 +91,7 @@ void bundle_start(struct bundle *self, uint64_t now_ms, struct bundle_effects *e
 {
     self->is_started = true;
     self->progress_at_ms = now_ms;
+    rate_limit_init(&self->down, self->config.down_rate, now_ms);
     for (uint32_t i = 0; i < self->source_count; i++) {
         self->sources[i].deadline_ms = now_ms + DOWNLOAD_HELLO_MS;
         bundle_emit(effects, BUNDLE_CONNECT, i);
@@ -152,10 +153,10 @@ void bundle_on_message(struct bundle *self, uint32_t source, const uint8_t *head
     bundle_schedule(self, now_ms, effects);
 }
 
-/* While something is being stored it is the disk that takes its time, not the sources. */
+/* While something is being stored, or we hold back ourselves, it is not the sources that take their time. */
 static uint64_t give_up_at_ms(const struct bundle *self)
 {
-    bool is_timed = self->config.timeout_ms > 0 && self->storing_count == 0;
+    bool is_timed = self->config.timeout_ms > 0 && self->storing_count == 0 && !bundle_is_held_back(self);
     return is_timed ? self->progress_at_ms + self->config.timeout_ms : UINT64_MAX;
 }
 
@@ -199,6 +200,8 @@ uint64_t bundle_next_deadline_ms(const struct bundle *self)
         has_reads = has_reads || source->inflight_count > 0;
         has_idle = has_idle || source->inflight_count == 0;
     }
+    if (self->is_limited)
+        next_ms = earlier(next_ms, rate_limit_ready_ms(&self->down));
     if (has_idle && has_reads)
         next_ms = earlier(next_ms, self->scheduled_at_ms + LATE_LOOK_MS);
     return next_ms;

@@ -67,6 +67,7 @@ void bundle_effects_release(struct bundle_effects *self);
 
 struct bundle_config {
     uint64_t timeout_ms; /* without a stored file while none is being stored; 0: never */
+    uint64_t down_rate;  /* bytes a second to ask for; 0: no limit */
     uint64_t instance;   /* of this process, for HELLO */
     const char *agent;   /* borrowed for the bundle's life */
 };

@@ -7,6 +7,7 @@
 
 #include "node/bundle.h"
 #include "node/meter.h"
+#include "node/rate_limit.h"
 
 /* A rid names the READ's slot in its low bits, so that an answer is found at once. */
 #define BUNDLE_RID_SLOT_BITS 12
@@ -74,6 +75,8 @@ struct bundle {
     uint64_t budget_used_bytes; /* in flight or being stored */
     uint64_t saved_bytes, received_bytes, wasted_bytes;
     uint32_t stored_count, lost_count, refused_count;
+    struct rate_limit down;
+    bool is_limited; /* READs wait for it */
     uint64_t progress_at_ms;
     uint64_t scheduled_at_ms;
     bool is_started, is_over;
@@ -89,6 +92,8 @@ uint64_t bundle_next_rid(struct bundle *self, uint32_t slot);
 void bundle_schedule(struct bundle *self, uint64_t now_ms, struct bundle_effects *effects);
 void bundle_on_data(struct bundle *self, uint32_t source, const struct message *message, size_t payload_size,
                     uint64_t now_ms, struct bundle_effects *effects);
+/* Nothing is asked for until `down_rate` allows it. */
+bool bundle_is_held_back(const struct bundle *self);
 /* True when it answers a READ. */
 bool bundle_on_read_error(struct bundle *self, uint32_t source, const struct message *message,
                           uint64_t now_ms, struct bundle_effects *effects);

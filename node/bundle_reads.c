@@ -127,6 +127,7 @@ static void ask(struct bundle *self, uint32_t index, uint32_t file_index, uint64
     }
     source->inflight_count++;
     source->inflight_bytes += weight_of(file);
+    rate_limit_spend(&self->down, file->size);
     struct message read = {.kind = KIND_READ, .rid = slot->rid};
     read.read = (struct message_range){.file = file->id, .offset = 0, .length = file->size};
     bundle_send(effects, index, &read);
@@ -183,6 +184,11 @@ static void store_empty_files(struct bundle *self, struct bundle_effects *effect
     }
 }
 
+bool bundle_is_held_back(const struct bundle *self)
+{
+    return self->is_limited && self->free_count + self->storing_count == BUNDLE_SLOTS_MAX;
+}
+
 void bundle_schedule(struct bundle *self, uint64_t now_ms, struct bundle_effects *effects)
 {
     if (self->is_over || !self->is_started)
@@ -190,10 +196,16 @@ void bundle_schedule(struct bundle *self, uint64_t now_ms, struct bundle_effects
     self->scheduled_at_ms = now_ms;
     store_empty_files(self, effects);
     uint32_t share = fair_share(self);
+    if (bundle_is_held_back(self))
+        self->progress_at_ms = now_ms;
+    self->is_limited = !rate_limit_allows(&self->down, now_ms);
     for (uint32_t i = 0; i < self->source_count; i++) {
         uint32_t file;
-        while (may_ask(self, &self->sources[i], share, now_ms) && (file = next_file(self, i)) != UINT32_MAX)
+        while (!self->is_limited && may_ask(self, &self->sources[i], share, now_ms) &&
+               (file = next_file(self, i)) != UINT32_MAX) {
             ask(self, i, file, now_ms, effects);
+            self->is_limited = !rate_limit_allows(&self->down, now_ms);
+        }
     }
     if (self->stored_count + self->lost_count + self->refused_count == self->file_count) {
         self->is_over = true;

@@ -141,6 +141,7 @@ static bool run_round(struct folder *folder, size_t first_node)
     struct loop *loop = transfers_loop(folder->transfers);
     struct bundle_fetch_config config = {
         .bundle = {.timeout_ms = folder->config->transfer->timeout_ms,
+                   .down_rate = folder->config->transfer->down_rate,
                    .instance = random_u64(),
                    .agent = "zget/" ZSWARM_VERSION},
         .root_fd = folder->root_fd,

@@ -151,6 +151,40 @@ Test(bundle, small_files_that_are_not_stored_yet_are_bounded_in_number)
     world_free(w);
 }
 
+Test(bundle, no_more_is_asked_for_than_the_rate_that_was_allowed)
+{
+    struct world *w = world_new_limited(0, 1000 * KIB);
+    world_add_source(w, 1);
+    world_add_files(w, 10000, KIB, ALL);
+    world_start(w);
+    world_ready(w, 0);
+    uint64_t end_ms = w->now_ms + 2000;
+    while (w->now_ms < end_ms) {
+        world_serve_all(w, 0);
+        uint64_t next_ms = bundle_next_deadline_ms(w->bundle);
+        cr_assert(gt(u64, next_ms, w->now_ms), "a spin");
+        world_tick(w, next_ms);
+    }
+    cr_assert(gt(sz, w->ask_count, 1900));
+    cr_assert(lt(sz, w->ask_count, 2200));
+    world_free(w);
+}
+
+Test(bundle, time_that_the_rate_takes_is_not_the_sources)
+{
+    struct world *w = world_new_limited(700, KIB);
+    world_add_source(w, 1);
+    world_add_files(w, 3, 4 * KIB, ALL);
+    world_start(w);
+    world_ready(w, 0);
+    while (!w->is_complete && !w->is_failed) {
+        world_serve_all(w, 0);
+        world_tick(w, bundle_next_deadline_ms(w->bundle));
+    }
+    cr_assert(w->is_complete);
+    world_free(w);
+}
+
 Test(bundle, a_source_that_sends_wrong_bytes_is_banned_and_its_files_move)
 {
     struct world *w = world_new(0);

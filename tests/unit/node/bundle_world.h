@@ -117,14 +117,20 @@ static inline void world_look(struct world *w)
     }
 }
 
-static inline struct world *world_new(uint64_t timeout_ms)
+static inline struct world *world_new_limited(uint64_t timeout_ms, uint64_t down_rate)
 {
     struct world *w = calloc(1, sizeof *w);
-    struct bundle_config config = {.timeout_ms = timeout_ms, .instance = 7, .agent = "test"};
+    struct bundle_config config = {
+        .timeout_ms = timeout_ms, .down_rate = down_rate, .instance = 7, .agent = "test"};
     w->now_ms = 1000000;
     w->bundle = bundle_new(&config);
     bundle_effects_init(&w->effects);
     return w;
+}
+
+static inline struct world *world_new(uint64_t timeout_ms)
+{
+    return world_new_limited(timeout_ms, 0);
 }
 
 static inline void world_free(struct world *w)
