@@ -44,9 +44,32 @@ def spread(values, digits=2):
     return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def ratios(ours, theirs):
-    """Round by round, so that what disturbed a whole round disturbs no ratio."""
-    return [a["wall"] / b["wall"] for a, b in zip(ours, theirs) if a and b]
+class Results:
+    """What each contender needed in each round; None where it failed."""
+
+    def __init__(self, contenders):
+        self.rounds = {contender: [] for contender in contenders}
+
+    def good(self, contender):
+        return [figures for figures in self.rounds[contender] if figures]
+
+    def walls(self, contender):
+        return [figures["wall"] for figures in self.good(contender)]
+
+    def ratios(self, ours, theirs):
+        """Round by round, so that what disturbed a whole round disturbs no ratio."""
+        return [a["wall"] / b["wall"] for a, b in zip(self.rounds[ours], self.rounds[theirs]) if a and b]
+
+    def finished(self, row, ours):
+        """Those that finished at least once; the others get a line that says so, and ours a missed goal."""
+        for contender in self.rounds:
+            if self.good(contender):
+                row.bars.append({"label": contender.title, "values": self.walls(contender)})
+                yield contender
+            else:
+                row.lines.append([contender.title, "failed"] + [""] * (len(row.head) - 2))
+            if contender is ours and None in self.rounds[contender]:
+                row.goals.append({"what": "zget finishes", "value": "no", "goal": "always", "met": False})
 
 
 class Bench:
@@ -119,48 +142,36 @@ def same(a, b):
     run("cmp", a, b)
 
 
-def in_turns(bench, rounds, contenders, fetch):
-    """`fetch(contender)` once a round for each, in turns and every other round backwards. A dict of lists, with None
-    where a run failed; one that failed is not tried again."""
-    results = {contender: [] for contender in contenders}
-    failures = {}
+def in_turns(rounds, contenders, fetch):
+    """`fetch(contender)` once a round for each, in turns and every other round backwards. One that failed is not tried
+    again."""
+    results = Results(contenders)
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else contenders[::-1]:
-            if contender in failures:
-                continue
-            try:
-                results[contender].append(fetch(contender))
-            except Failed as failure:
-                print(f"  {contender.title} failed: {failure}", flush=True)
-                failures[contender] = str(failure)
-                results[contender].append(None)
-            else:
-                print(f"  {contender.title}: {results[contender][-1]['wall']:.2f} s", flush=True)
-    return {contender: [figures for figures in figures_list if figures or contender in failures]
-            for contender, figures_list in results.items()}, failures
+            figures = None
+            if None not in results.rounds[contender]:
+                try:
+                    figures = fetch(contender)
+                    print(f"  {contender.title}: {figures['wall']:.2f} s", flush=True)
+                except Failed as failure:
+                    print(f"  {contender.title} failed: {failure}", flush=True)
+            results.rounds[contender].append(figures)
+    return results
 
 
-def cost_lines(row, results, failures, ours, size):
+def cost_lines(row, results, ours, size):
     """The table of wall time, CPU and memory."""
-    for contender, rounds in results.items():
-        rounds = [figures for figures in rounds if figures]
-        if not rounds:
-            row.lines.append([contender.title, "failed"] + [""] * (len(row.head) - 2))
-            continue
-        median = {key: statistics.median(figures[key] for figures in rounds)
-                  for key in ("client_cpu", "server_cpu")}
+    for contender in results.finished(row, ours):
+        rounds = results.good(contender)
+        cpu = {key: statistics.median(figures[key] for figures in rounds) for key in ("client_cpu", "server_cpu")}
         peak = {key: max(figures[key] for figures in rounds) / MIB for key in ("client_peak", "server_peak")}
-        cpu = (median["client_cpu"] + median["server_cpu"]) * GIB / size
-        wire = [figures["wires"][0][0] / size for figures in rounds if figures["wires"]]
+        wire = statistics.median(figures["wires"][0][0] / size for figures in rounds)
         row.lines.append([
-            contender.title, spread([figures["wall"] for figures in rounds]),
-            "1" if contender is ours else spread(ratios(results[ours], rounds)), f"{cpu:.2f}",
-            f"{median['client_cpu']:.2f} + {median['server_cpu']:.2f}",
+            contender.title, spread(results.walls(contender)),
+            "1" if contender is ours else spread(results.ratios(ours, contender) or [float("nan")]),
+            f"{sum(cpu.values()) * GIB / size:.2f}", f"{cpu['client_cpu']:.2f} + {cpu['server_cpu']:.2f}",
             f"{peak['client_peak']:.0f}", f"{peak['server_peak']:.0f}" if contender.servers else "",
-            f"{statistics.median(wire):.3f}" if wire and contender.servers else ""])
-        row.bars.append({"label": contender.title, "values": [figures["wall"] for figures in rounds]})
-    for contender in failures:
-        row.notes.append(f"{contender} failed")
+            f"{wire:.3f}" if contender.servers else ""])
 
 
 COST_HEAD = ["program", "seconds", "zget's time / its", "CPU s/GiB, both ends", "CPU s: fetcher + source",
@@ -186,16 +197,16 @@ def one_source(bench):
         bench.folder("out")
         return figures
 
-    results, failures = in_turns(bench, bench.rounds(7, 3), contenders, fetch)
+    results = in_turns(bench.rounds(7, 3), contenders, fetch)
     row = Row(f"One source, {size >> 20} MiB", "Warm page cache, unlimited link, destination in memory (tmpfs): nobody "
               "pays for a sync. Only zget, the bare loop and the BitTorrent programs hash what arrives.", COST_HEAD)
-    cost_lines(row, results, [contender.title for contender in failures], ours, size)
-    if ours not in failures:
-        row.goal("zget / bare loop, wall", ratios(results[ours], results[floor]), 1.15)
-        row.goal("zget / curl, wall", ratios(results[ours], results[curl]), 0.85)
-        row.goal("libtorrent / zget, wall", ratios(results[torrent], results[ours]), 3, at_least=True)
+    cost_lines(row, results, ours, size)
+    if results.good(ours):
+        row.goal("zget / bare loop, wall", results.ratios(ours, floor), 1.15)
+        row.goal("zget / curl, wall", results.ratios(ours, curl), 0.85)
+        row.goal("libtorrent / zget, wall", results.ratios(torrent, ours), 3, at_least=True)
         row.goal("CPU seconds of both ends per GiB",
-                 [(figures["client_cpu"] + figures["server_cpu"]) * GIB / size for figures in results[ours]], 2.8)
+                 [(figures["client_cpu"] + figures["server_cpu"]) * GIB / size for figures in results.good(ours)], 2.8)
     return row
 
 
@@ -225,13 +236,13 @@ def one_source_synced(bench):
         bench.folder("out", lab.disk)
         return figures
 
-    results, failures = in_turns(bench, bench.rounds(7, 2), [floor, ours, curl, copy], fetch)
+    results = in_turns(bench.rounds(7, 2), [floor, ours, curl, copy], fetch)
     row = Row(f"One source, {size >> 20} MiB, synced to disk", "As above, destination on the disk; zget syncs before it "
               "publishes the file, the others are followed by `sync FILE`.", COST_HEAD)
-    cost_lines(row, results, [contender.title for contender in failures], ours, size)
-    if ours not in failures:
-        row.goal("zget / bare loop, wall, both synced", ratios(results[ours], results[floor]), 1.15)
-        row.goal("zget / curl, wall, both synced", ratios(results[ours], results[curl]), 0.85)
+    cost_lines(row, results, ours, size)
+    if results.good(ours):
+        row.goal("zget / bare loop, wall, both synced", results.ratios(ours, floor), 1.15)
+        row.goal("zget / curl, wall, both synced", results.ratios(ours, curl), 0.85)
     return row
 
 
@@ -273,32 +284,28 @@ def many_sources(bench):
 
     def fetch(contender):
         folder = bench.folder("out")
-        command = {plain: lambda: plain.command(), torrent: lambda: torrent.command(folder, sink),
-                   ours: lambda: ours.command(folder)}[contender]()
+        command = plain.command() if contender is plain else \
+            torrent.command(folder, sink) if contender is torrent else ours.command(folder)
         figures = bench.measure([(sink, command)], contender, watch=[(source, "eth0") for source in sources])
         if contender is not plain:
             same(path, folder / path.name)
         bench.folder("out")
         return figures
 
-    results, failures = in_turns(bench, bench.rounds(7, 2), [plain, ours, torrent], fetch)
+    results = in_turns(bench.rounds(7, 2), [plain, ours, torrent], fetch)
     row = Row(f"{count} sources at {mbit} Mbit/s each, 1 downloader, {size >> 20} MiB",
               f"The nominal time is {size * 8 / count / mbit / 1e6:.2f} s. Plain TCP: one stream a link, all at once.",
               ["program", "seconds", "plain TCP's time / its", "% of nominal", "share of each source"])
-    for contender, rounds in results.items():
-        rounds = [figures for figures in rounds if figures]
-        if not rounds:
-            row.lines.append([contender.title, "failed", "", "", ""])
-            continue
+    for contender in results.finished(row, ours):
+        rounds = results.good(contender)
         shares = [[sent / sum(wire[1] for wire in figures["wires"]) * count for _, sent in figures["wires"]]
                   for figures in rounds]
         row.lines.append([
-            contender.title, spread(figures["wall"] for figures in rounds), spread(ratios(results[plain], rounds), 3),
+            contender.title, spread(results.walls(contender)), spread(results.ratios(plain, contender), 3),
             spread([size * 8 / count / mbit / 1e4 / figures["wall"] for figures in rounds], 1),
             " ".join(f"{statistics.median(column):.2f}" for column in zip(*shares))])
-        row.bars.append({"label": contender.title, "values": [figures["wall"] for figures in rounds]})
         if contender is ours:
-            row.goal("plain TCP / zget, wall", ratios(results[plain], rounds), 0.96, at_least=True, digits=3)
+            row.goal("plain TCP / zget, wall", results.ratios(plain, contender), 0.96, at_least=True, digits=3)
             row.goal("farthest of a source from its share", [max(abs(share - 1) for share in one) for one in shares], 0.1)
     return row
 
@@ -329,24 +336,20 @@ def swarm(bench, count, mbit, size, limit_wall, limit_bytes):
                 bench.folder(f"out{number}")
         return figures
 
-    results, failures = in_turns(bench, bench.rounds(5, 1), [plain, ours, torrent], fetch)
+    results = in_turns(bench.rounds(5, 1), [plain, ours, torrent], fetch)
     row = Row(f"1 source at {mbit} Mbit/s, {count} downloaders, {size >> 20} MiB",
               "All start at once. Plain TCP is one stream to one downloader: the ideal for the last one of a swarm.",
               ["program", "seconds, last one", "seconds, first one", "its time / plain TCP's",
                "bytes leaving the source / size", "received / size, worst"])
-    for contender, rounds in results.items():
-        rounds = [figures for figures in rounds if figures]
-        if not rounds:
-            row.lines.append([contender.title, "failed", "", "", "", ""])
-            continue
+    for contender in results.finished(row, ours):
+        rounds = results.good(contender)
         left = [figures["wires"][0][1] / size for figures in rounds]
         received = [ratio for figures in rounds for ratio in figures.get("received", [])]
-        row.lines.append([contender.title, spread(figures["wall"] for figures in rounds),
-                          spread(min(figures["walls"]) for figures in rounds), spread(ratios(rounds, results[plain])),
+        row.lines.append([contender.title, spread(results.walls(contender)),
+                          spread(min(figures["walls"]) for figures in rounds), spread(results.ratios(contender, plain)),
                           spread(left), f"{max(received):.4f}" if received else ""])
-        row.bars.append({"label": contender.title, "values": [figures["wall"] for figures in rounds]})
         if contender is ours:
-            row.goal("last zget / plain TCP, wall", ratios(rounds, results[plain]), limit_wall)
+            row.goal("last zget / plain TCP, wall", results.ratios(contender, plain), limit_wall)
             row.goal("bytes leaving the source / size", left, limit_bytes)
     return row
 
@@ -399,23 +402,19 @@ def far(bench, limit_bytes=None):
             bench.folder("out")
             return figures
 
-        results, failures = in_turns(bench, bench.rounds(5, 2), [plain, ours], fetch)
+        results = in_turns(bench.rounds(5, 2), [plain, ours], fetch)
     buffers = f", rmem_max and wmem_max {limit_bytes}" if limit_bytes else ""
     row = Row(f"{mbit} Mbit/s, 60 ms round trip, {size >> 20} MiB{buffers}",
               "A user-space line with a drop-tail queue of 1.5 MB. The broker is at the far end too, so zget's search "
               "and handshakes pay the round trip.",
               ["program", "seconds", "plain TCP's time / its", "Mbit/s of payload"])
-    for contender, rounds in results.items():
-        rounds = [figures for figures in rounds if figures]
-        if not rounds:
-            row.lines.append([contender.title, "failed", "", ""])
-            continue
-        row.lines.append([contender.title, spread(figures["wall"] for figures in rounds),
-                          spread(ratios(results[plain], rounds), 3),
+    for contender in results.finished(row, ours):
+        rounds = results.good(contender)
+        row.lines.append([contender.title, spread(results.walls(contender)),
+                          spread(results.ratios(plain, contender), 3),
                           spread([size * 8 / 1e6 / figures["wall"] for figures in rounds], 0)])
-        row.bars.append({"label": contender.title, "values": [figures["wall"] for figures in rounds]})
         if contender is ours:
-            row.goal(f"plain TCP / zget, wall{buffers}", ratios(results[plain], rounds), 0.95, at_least=True, digits=3)
+            row.goal(f"plain TCP / zget, wall{buffers}", results.ratios(plain, contender), 0.95, at_least=True, digits=3)
     return row
 
 
@@ -486,12 +485,12 @@ def many_files(bench):
         return figures
 
     size = MANY_COUNT * MANY_BYTES
-    results, failures = in_turns(bench, bench.rounds(7, 3), [theirs, ours], fetch)
+    results = in_turns(bench.rounds(7, 3), [theirs, ours], fetch)
     row = Row(f"{MANY_COUNT} files of {MANY_BYTES >> 10} KiB", "Destination in memory; the trees are compared afterwards.",
               COST_HEAD)
-    cost_lines(row, results, [contender.title for contender in failures], ours, size)
-    if ours not in failures:
-        row.goal("zget / rsync -aW, wall", ratios(results[ours], results[theirs]), 1)
+    cost_lines(row, results, ours, size)
+    if results.good(ours):
+        row.goal("zget / rsync -aW, wall", results.ratios(ours, theirs), 1)
     return row
 
 
