@@ -28,7 +28,8 @@ def output(*command):
 
 
 def commit():
-    return output("git", "-C", SOURCE, "rev-parse", "--short=10", "HEAD")
+    """What was built: taken right after the build, and marked when files differed from it."""
+    return output("git", "-C", SOURCE, "describe", "--always", "--dirty", "--abbrev=10")
 
 
 def save(row):
@@ -127,7 +128,9 @@ def write(names):
 HEAD = """# Benchmarks
 
 `zget` beside the programs that people use to move a file, on one machine, in one run. Absolute times depend on the
-machine and on what else it does; the ratios are the result. Every figure that was measured is here, also the bad ones.
+machine and on what else it does; the ratios are the result. Here is the last run of each row, with nothing of it left
+out. Each row says when it ran, from which commit, and how busy other work kept the machine: with few rounds or much other
+work, another run can differ by more than the spread that is shown.
 
 ![seconds](benchmarks.svg)
 
