@@ -126,7 +126,8 @@ static int read_command_line(struct reader *self, int argc, char **argv)
         if (code >= VAL_OPTION) {
             read_option(self, now_set, (size_t)(code - VAL_OPTION));
         } else if (code == VAL_HELP || code == VAL_VERSION) {
-            shown = shown ? shown : code;
+            if (!shown && !self->error) /* `-zh` is a mistake, not a wish for help */
+                shown = code;
         } else if (code == '?' || code == ':') {
             read_bad_option(self, code, argv);
         } else {

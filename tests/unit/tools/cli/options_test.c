@@ -283,9 +283,11 @@ Test(options, what_follows_two_dashes_is_an_operand)
     cr_expect(eq(int, operand, 2));
 }
 
-Test(options, help_and_version_win_over_errors_and_a_broken_config)
+Test(options, help_and_version_win_over_a_broken_config_and_over_later_mistakes_but_not_over_earlier_ones)
 {
     write_config("foo\n");
     cr_expect(eq(int, READ("--help"), OPTIONS_SHOWN));
-    cr_expect(eq(int, READ("--foo", "--version"), OPTIONS_SHOWN));
+    cr_expect(eq(int, READ("--version", "--foo"), OPTIONS_SHOWN));
+    cr_expect(eq(int, READ("--foo", "--version"), OPTIONS_WRONG));
+    cr_expect(eq(int, READ("-zh"), OPTIONS_WRONG));
 }
