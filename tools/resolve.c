@@ -41,6 +41,12 @@ static void note_candidate(struct output *output, const struct file_entry *file,
     char id[13], size[SIZE_TEXT_SIZE];
     hex_format(file->id.bytes, 6, id);
     size_format(file->size, size);
+    json_t *event = event_new("candidate");
+    json_object_set_new(event, "id", json_hex(file->id.bytes, sizeof file->id.bytes));
+    json_object_set_new(event, "size", json_u64(file->size));
+    json_object_set_new(event, "name", json_text(file->name));
+    json_object_set_new(event, "sources", json_integer((json_int_t)source_count));
+    output_event(output, event);
     output_note(output, "  %s  %8s  %3zu  %.*s", id, size, source_count, (int)file->name.size,
                 file->name.bytes);
 }
