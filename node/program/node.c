@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* znode: a node that shares folders. Options and the order of start and end; the rest is components. */
+#include "node/program/node.h"
+
 #include "messages/shell/loop.h"
 #include "messages/shell/socket.h"
+#include "node/program/settings.h"
 #include "node/shell/broker_client.h"
 #include "node/shell/node_address.h"
 #include "node/shell/node_state.h"
 #include "node/shell/share_source.h"
-#include "tools/cli/endpoint.h"
-#include "tools/cli/options.h"
-#include "tools/cli/output.h"
 #include "tools/cli/value.h"
 
 #include <errno.h>
@@ -18,9 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* One for each core that sends, up to 4. */
-#define IO_THREADS_MAX 4
 
 /* Reads that are served have threads of their own, so that hashing and scanning never hold them up. */
 #define SERVING_THREADS 4
@@ -32,94 +28,6 @@
 #define RESOLVE_MS 2000
 
 #define AGENT "znode/" ZSWARM_VERSION
-
-static struct {
-    struct endpoint broker;
-    struct option_texts shares;
-    char *home, *name, *state, *bind;
-    uint16_t port_first, port_last; /* 0, 0: ephemeral */
-    uint64_t up_rate;               /* bytes a second; 0: no limit */
-    bool has_no_broker, is_daemon;
-} settings = {
-    .broker = {"127.0.0.1", BROKER_PORT_DEFAULT},
-    .port_first = NODE_PORT_FIRST,
-    .port_last = NODE_PORT_LAST,
-};
-
-struct node {
-    struct output *output;
-    struct node_state state;
-    struct host bound; /* when is_bound_to_one */
-    bool is_bound_to_one;
-    struct loop *loop;
-    struct workers *serving, *hashing;
-    struct shares *shares;
-    struct holdings *holdings;
-    struct data_port *port;
-    struct broker_client *broker;
-    bool is_ready;
-};
-
-/* Options. */
-
-static const char *set_port(void *target, const char *value)
-{
-    (void)target;
-    if (strcmp(value, "auto") == 0) {
-        settings.port_first = NODE_PORT_FIRST;
-        settings.port_last = NODE_PORT_LAST;
-    } else if (strcmp(value, "0") == 0) {
-        settings.port_first = settings.port_last = 0;
-    } else if (port_parse(value, &settings.port_first)) {
-        settings.port_last = settings.port_first;
-    } else if (!port_range_parse(value, &settings.port_first, &settings.port_last)) {
-        return "a port, a range A-B, auto or 0";
-    }
-    return NULL;
-}
-
-/* A name is also that of a folder. */
-static const char *set_name(void *target, const char *value)
-{
-    struct text name = text_of(value);
-    if (name.size == 0 || name.size > LABEL_SIZE_MAX || !text_is_clean(name) || strchr(value, '/') ||
-        value[0] == '.')
-        return "1 to 64 bytes of UTF-8 without '/' and not beginning with a dot";
-    return option_text(target, value);
-}
-
-static const char *set_bind(void *target, const char *value)
-{
-    struct host host;
-    return host_parse(text_of(value), &host) ? option_text(target, value)
-                                             : "a numeric address of this machine";
-}
-
-static const struct cli_option options[] = {
-    {"broker", 0, "ENDPOINT", "join there (default tcp://127.0.0.1:6881)", option_broker, &settings.broker},
-    {"no-broker", 0, NULL, "join nowhere: only those who know the address find this node", option_flag,
-     &settings.has_no_broker},
-    {"share", 0, "DIR", "share this folder; repeat for more", option_texts, &settings.shares},
-    {"home", 0, "DIR", "share this folder and its Download/ (default ~/Downloads/P2P/User-<port>)",
-     option_text, &settings.home},
-    {"port", 0, "P|A-B|auto|0", "the data port (default auto: a free one in 9000-9999)", set_port, NULL},
-    {"bind", 0, "ADDR", "bind the data port on this address only", set_bind, &settings.bind},
-    {"name", 0, "NAME", "how others see this node (default User-<port>)", set_name, &settings.name},
-    {"state", 0, "DIR", "keep id, port, hashes and lock there", option_text, &settings.state},
-    {"up", 0, "RATE", "send at most this fast in all (K, M, G; kbit, Mbit, Gbit)", option_size,
-     &settings.up_rate},
-    {"daemon", 0, NULL, "serve only, without a console", option_flag, &settings.is_daemon},
-    {NULL, 0, NULL, NULL, NULL, NULL},
-};
-
-static const struct cli_program program = {
-    .name = "znode",
-    .operands = "",
-    .summary = "Shares folders: answers searches and serves files.",
-    .options = options,
-    .example = "znode --broker tcp://192.168.1.10:6881 --share /srv/data",
-    .exits = "0 stopped by SIGTERM or SIGINT, 2 error",
-};
 
 /* Start. Each step is false after an error that was told. */
 
@@ -401,7 +309,7 @@ static bool start_joining(struct node *self)
     return false;
 }
 
-static bool start(struct node *self)
+bool node_start(struct node *self)
 {
     if (!open_state(self) || !start_threads(self) || !bind_port(self))
         return false;
@@ -422,7 +330,7 @@ static void end_at_once(int number)
     _exit(EXIT_DONE); /* a disk hangs; all that must last was written before */
 }
 
-static void stop(struct node *self)
+void node_stop(struct node *self)
 {
     signal(SIGALRM, end_at_once);
     alarm(END_SECONDS);
@@ -438,38 +346,4 @@ static void stop(struct node *self)
     shares_destroy(&self->shares);
     loop_destroy(&self->loop);
     node_state_release(&self->state);
-}
-
-static unsigned io_threads(void)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > IO_THREADS_MAX ? IO_THREADS_MAX : (unsigned)cores;
-}
-
-int main(int argc, char **argv)
-{
-    int operand = argc;
-    char *error = NULL;
-    enum options_result result = options_read(&program, argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct node node = {.output = output_new(program.name, false), .state = {.lock_fd = -1}};
-    if (result == OPTIONS_WRONG) {
-        output_error(node.output, "%s", error);
-    } else if (operand < argc) {
-        output_error(node.output, "unexpected '%s': folders are given with --share", argv[operand]);
-    } else {
-        process_start(io_threads());
-        if (start(&node))
-            loop_run(node.loop);
-        stop(&node);
-        process_finish();
-    }
-    free(error);
-    free(settings.home);
-    free(settings.name);
-    free(settings.state);
-    free(settings.bind);
-    option_texts_release(&settings.shares);
-    return output_finish(&node.output);
 }

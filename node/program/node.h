@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_PROGRAM_NODE_H
+#define NODE_PROGRAM_NODE_H
+
+/*
+ * The node that znode runs: its components, the order in which they start and end, and what it tells. All of
+ * it lives on the loop's thread.
+ */
+#include "messages/shell/loop.h"
+#include "node/shell/broker_client.h"
+#include "node/shell/data_port.h"
+#include "node/shell/node_state.h"
+#include "node/shell/shares.h"
+#include "tools/cli/output.h"
+
+struct node {
+    struct output *output;
+    struct node_state state;
+    struct host bound; /* when is_bound_to_one */
+    bool is_bound_to_one;
+    struct loop *loop;
+    struct workers *serving, *hashing;
+    struct shares *shares;
+    struct holdings *holdings;
+    struct data_port *port;
+    struct broker_client *broker;
+    bool is_ready;
+};
+
+/* Starts what the settings ask for. `output` is set already, everything else zero, and state.lock_fd -1.
+ * False after an error that was told; node_stop() then too. */
+bool node_start(struct node *self);
+
+/* Says BYE and ends; a disk that hangs ends the process. */
+void node_stop(struct node *self);
+
+#endif

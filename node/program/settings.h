@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_PROGRAM_SETTINGS_H
+#define NODE_PROGRAM_SETTINGS_H
+
+/* What the command line and the config file say to znode. */
+
+#include "tools/cli/endpoint.h"
+#include "tools/cli/options.h"
+
+/* Texts are malloc'd and NULL when not given. */
+struct settings {
+    struct endpoint broker;
+    struct option_texts shares;
+    char *home, *name, *state, *bind;
+    uint16_t port_first, port_last; /* 0, 0: ephemeral */
+    uint64_t up_rate;               /* bytes a second; 0: no limit */
+    bool has_no_broker, is_daemon;
+};
+
+/* As options_read(). The settings are the process's, filled in by it. */
+enum options_result settings_read(int argc, char **argv, int *ret_operand, char **ret_error);
+extern struct settings settings;
+void settings_release(void);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* znode: a node that shares folders. */
+#include "messages/shell/socket.h"
+#include "node/program/node.h"
+#include "node/program/settings.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* One for each core that sends, up to 4. */
+#define IO_THREADS_MAX 4
+
+static unsigned io_threads(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores > IO_THREADS_MAX ? IO_THREADS_MAX : (unsigned)cores;
+}
+
+int main(int argc, char **argv)
+{
+    int operand = argc;
+    char *error = NULL;
+    enum options_result result = settings_read(argc, argv, &operand, &error);
+    if (result == OPTIONS_SHOWN)
+        return EXIT_DONE;
+    struct node node = {.output = output_new("znode", false), .state = {.lock_fd = -1}};
+    if (result == OPTIONS_WRONG) {
+        output_error(node.output, "%s", error);
+    } else if (operand < argc) {
+        output_error(node.output, "unexpected '%s': folders are given with --share", argv[operand]);
+    } else {
+        process_start(io_threads());
+        if (node_start(&node))
+            loop_run(node.loop);
+        node_stop(&node);
+        process_finish();
+    }
+    free(error);
+    settings_release();
+    return output_finish(&node.output);
+}
