@@ -29,6 +29,13 @@ struct lookup {
     size_t count;
 };
 
+/* A request under way. */
+struct asked {
+    uint64_t rid; /* 0: the slot is free */
+    void (*replied)(void *owner, const struct message *reply);
+    void *owner;
+};
+
 struct broker_client {
     struct loop *loop;
     struct workers *workers;
@@ -47,6 +54,7 @@ struct broker_client {
     bool is_trouble_told; /* until joined */
     uint64_t give_up_at_ms;
     uint64_t last_rid;
+    struct asked asked[BROKER_ASKED_MAX];
 };
 
 static void run_effects(struct broker_client *self);
@@ -121,6 +129,27 @@ static void run_effects(struct broker_client *self)
 
 /* Messages. */
 
+/* The slot of a request; of rid 0: a free one. NULL when there is none. */
+static struct asked *asked_by_rid(struct broker_client *self, uint64_t rid)
+{
+    for (size_t i = 0; i < BROKER_ASKED_MAX; i++) {
+        if (self->asked[i].rid == rid)
+            return &self->asked[i];
+    }
+    return NULL;
+}
+
+static void hand_to_asker(struct broker_client *self, const struct message *reply)
+{
+    struct asked *slot = reply->rid == 0 ? NULL : asked_by_rid(self, reply->rid);
+    if (!slot)
+        return;
+    struct asked asked = *slot; /* the asker may ask again at once */
+    if (reply->kind != KIND_FOUND)
+        slot->rid = 0;
+    asked.replied(asked.owner, reply);
+}
+
 static void on_inbound(struct broker_client *self, struct inbound *in)
 {
     struct envelope envelope;
@@ -130,8 +159,8 @@ static void on_inbound(struct broker_client *self, struct inbound *in)
     enum broker_link_result result = broker_link_on_envelope(self->link, opened, &envelope, random_u64(),
                                                              clock_now_ms(), &self->effects, &message);
     run_effects(self);
-    if (result == BROKER_LINK_NOT_MINE && self->events.message)
-        self->events.message(self->events.owner, &message);
+    if (result == BROKER_LINK_NOT_MINE)
+        hand_to_asker(self, &message);
     envelope_close(&envelope);
 }
 
@@ -308,15 +337,30 @@ struct broker_client *broker_client_new(struct loop *loop, struct workers *worke
     return self;
 }
 
-bool broker_client_request(struct broker_client *self, struct message *request)
+uint64_t broker_client_ask(struct broker_client *self, const struct message *request,
+                           void (*replied)(void *owner, const struct message *reply), void *owner)
 {
+    struct asked *slot = asked_by_rid(self, 0);
+    if (!slot)
+        return 0;
+    struct message message = *request;
+    message.rid = self->last_rid + 1;
     msgpack_sbuffer bytes;
     msgpack_sbuffer_init(&bytes);
-    request->rid = ++self->last_rid;
-    message_write(request, &bytes);
+    message_write(&message, &bytes);
     bool is_sent = send_header(self, (const uint8_t *)bytes.data, bytes.size);
     msgpack_sbuffer_destroy(&bytes);
-    return is_sent;
+    if (!is_sent)
+        return 0;
+    *slot = (struct asked){++self->last_rid, replied, owner};
+    return message.rid;
+}
+
+void broker_client_forget(struct broker_client *self, uint64_t rid)
+{
+    struct asked *slot = rid == 0 ? NULL : asked_by_rid(self, rid);
+    if (slot)
+        slot->rid = 0;
 }
 
 bool broker_client_is_joined(const struct broker_client *self)

@@ -17,13 +17,14 @@
 /* Without a connection for this long, the broker is reported missing and a name is looked up again. */
 #define BROKER_CONNECT_MS 3000
 
+/* Requests under way: a search for each download that runs, and what people ask for. */
+#define BROKER_ASKED_MAX 64
+
 struct broker_client_events {
     void *owner;
     void (*joined)(void *owner, const struct host *host, uint16_t port);
     /* A line for a person, unescaped: what is wrong with the broker and what happens now. */
     void (*trouble)(void *owner, const char *text);
-    /* A reply to a request of the owner's; valid for the call. NULL when the owner asks nothing. */
-    void (*message)(void *owner, const struct message *message);
 };
 
 struct broker_client_config {
@@ -41,10 +42,16 @@ struct broker_client *broker_client_new(struct loop *loop, struct workers *worke
                                         const struct broker_client_events *events);
 
 /*
- * Sends a request of the owner's (SEARCH, PEERS, STATUS), giving it a rid that its replies will carry. False
- * when it cannot be sent now.
+ * Sends a request (SEARCH, PEERS, STATUS) under a rid of its own, which is returned; 0 when it cannot be sent
+ * now, or BROKER_ASKED_MAX are under way. `replied` gets each reply, valid for the call; the last one is
+ * SEARCH_DONE, PEERS_OK, STATUS_OK or ERROR. A broker may never answer: keep a deadline, and forget the
+ * request then.
  */
-bool broker_client_request(struct broker_client *self, struct message *request);
+uint64_t broker_client_ask(struct broker_client *self, const struct message *request,
+                           void (*replied)(void *owner, const struct message *reply), void *owner);
+
+/* No more replies to it. Nothing happens when it has ended, or for rid 0. */
+void broker_client_forget(struct broker_client *self, uint64_t rid);
 
 bool broker_client_is_joined(const struct broker_client *self);
 

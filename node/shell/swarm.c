@@ -110,10 +110,17 @@ void swarm_saved(struct swarm *self, uint32_t chunk)
 
 /* Looking for sources. */
 
-static void end_search(struct swarm *self)
+static void forget_search(struct swarm *self)
 {
+    if (self->broker)
+        broker_client_forget(self->broker, self->search_rid);
     self->search_rid = 0;
     self->search_deadline_ms = UINT64_MAX;
+}
+
+static void end_search(struct swarm *self)
+{
+    forget_search(self);
     void (*exhausted)(void *owner) = self->exhausted;
     self->exhausted = NULL;
     bool is_starved = self->fetch && fetch_is_starved(self->fetch);
@@ -137,14 +144,12 @@ static void on_found(struct swarm *self, const struct message *message)
     }
 }
 
-static void on_message(void *owner, const struct message *message)
+static void on_reply(void *owner, const struct message *message)
 {
     struct swarm *self = owner;
-    if (!self->fetch || self->search_rid == 0 || message->rid != self->search_rid)
-        return;
     if (message->kind == KIND_FOUND)
         on_found(self, message);
-    else if (message->kind == KIND_SEARCH_DONE || message->kind == KIND_ERROR)
+    else
         end_search(self);
 }
 
@@ -153,9 +158,10 @@ static bool send_search(struct swarm *self, uint64_t now_ms)
     struct message search = {.kind = KIND_SEARCH};
     search.search.mode = MODE_ID;
     search.search.text = text_of(self->id_text);
-    if (!self->broker || !broker_client_request(self->broker, &search))
+    uint64_t rid = self->broker ? broker_client_ask(self->broker, &search, on_reply, self) : 0;
+    if (rid == 0)
         return false;
-    self->search_rid = search.rid;
+    self->search_rid = rid;
     self->search_deadline_ms = now_ms + SWARM_SEARCH_WAIT_MS;
     self->search_at_ms = now_ms + SWARM_SEARCH_NEXT_MS;
     return true;
@@ -191,14 +197,14 @@ void swarm_follow(struct swarm *self, struct fetch *fetch, const struct file_ent
     self->file.have_permille = 0;
     hex_format(file->id.bytes, sizeof file->id.bytes, self->id_text);
     self->handle++;
+    forget_search(self);
     self->search_at_ms = clock_now_ms() + SWARM_SEARCH_FIRST_MS;
-    self->search_deadline_ms = UINT64_MAX;
-    self->search_rid = 0;
     self->exhausted = NULL;
 }
 
 void swarm_unfollow(struct swarm *self)
 {
+    forget_search(self);
     if (self->is_held) {
         holdings_remove_partial(self->holdings, self->handle);
         data_port_forget(self->port, (struct content){.is_partial = true, .handle = self->handle});
@@ -246,8 +252,7 @@ struct swarm *swarm_new(struct loop *loop, struct workers *workers, const struct
                  .features = config->is_local ? 0 : FEATURE_REACHABLE,
                  .is_only_asking = !is_serving},
     };
-    struct broker_client_events events = {
-        .owner = self, .joined = on_joined, .trouble = on_trouble, .message = on_message};
+    struct broker_client_events events = {.owner = self, .joined = on_joined, .trouble = on_trouble};
     self->broker = broker_client_new(loop, workers, &client, self->holdings, &events);
     loop_add_ticker(loop, tick, self);
     return self;
