@@ -69,6 +69,7 @@ struct download *download_new(const struct download_config *config, uint64_t now
     if (self->layout.chunk_log2 > BLOCK_LOG2)
         self->verifier = verifier_new(&self->layout);
     self->layer_source = UINT32_MAX;
+    download_choose_chunks(self);
     rate_limit_init(&self->down, config->down_rate, now_ms);
     self->progress_at_ms = now_ms;
     return self;
@@ -134,7 +135,7 @@ void download_start(struct download *self, uint64_t now_ms, struct download_effe
 {
     self->is_started = true;
     self->progress_at_ms = now_ms;
-    if (chunk_map_is_full(&self->chunks)) {
+    if (self->lacking_count == 0) {
         self->is_over = true;
         download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
         return;

@@ -62,7 +62,7 @@ enum download_effect_kind {
                           download_on_checked() */
     DOWNLOAD_SAVED,    /* chunk `chunk` is verified and written: keep that in the have-map */
     DOWNLOAD_SOURCE,   /* tell: `source` has a new state; CONNECTING: it left, and is tried again */
-    DOWNLOAD_COMPLETE, /* every chunk is verified and written */
+    DOWNLOAD_COMPLETE, /* every wanted chunk is verified and written */
     DOWNLOAD_STARVED,  /* no source is left; more may be added */
     DOWNLOAD_FAILED,   /* cannot go on: see error_number (disk), or 0: no verified chunk within the timeout */
 };
@@ -103,6 +103,8 @@ struct download_config {
     struct file_id id;
     struct hash root;
     uint64_t size;                /* at most FILE_SIZE_MAX */
+    uint64_t range_begin;         /* only the chunks of these bytes are fetched: [begin, end) */
+    uint64_t range_end;           /* at most size; 0: to the end */
     bool is_in_order;             /* for writing to a pipe, or watching while it arrives */
     uint64_t budget_bytes;        /* 0: the default; at least DOWNLOAD_BUDGET_MIN */
     uint64_t down_rate;           /* bytes a second to ask for; 0: no limit */
@@ -140,7 +142,7 @@ struct download_source {
 };
 
 struct download_progress {
-    uint64_t saved_bytes;    /* verified and written, earlier runs included */
+    uint64_t saved_bytes;    /* verified and written, earlier runs included; of a range, of it alone */
     uint64_t received_bytes; /* payload of this run */
     uint64_t wasted_bytes;   /* of those: duplicates and what did not verify */
     uint32_t ready_sources;
@@ -167,6 +169,7 @@ bool download_load_layer(struct download *self, const struct hash *layer, uint32
 /*
  * Before the start: a chunk that an earlier run says to have written. It is not asked for, but hashed again
  * (in the background, DOWNLOAD_CHECKS_MAX at a time) before it counts; if it is not right it is fetched.
+ * Outside the range it stays a claim.
  */
 void download_claim_chunk(struct download *self, uint32_t chunk);
 #define DOWNLOAD_CHECKS_MAX 4
@@ -175,6 +178,10 @@ void download_claim_chunk(struct download *self, uint32_t chunk);
 const struct chunk_map *download_claims(const struct download *self);
 void download_on_checked(struct download *self, uint32_t chunk, bool is_right, uint64_t now_ms,
                          struct download_effects *effects);
+
+/* After DOWNLOAD_COMPLETE: what was written may have been changed by others. All of it becomes claims, and it
+ * completes again. */
+void download_doubt(struct download *self, uint64_t now_ms, struct download_effects *effects);
 
 /* No source is left, and nothing is under way: only download_add_source() helps. */
 bool download_is_starved(const struct download *self);

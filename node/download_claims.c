@@ -19,7 +19,7 @@ const struct chunk_map *download_claims(const struct download *self)
 
 void download_check_claims(struct download *self, struct download_effects *effects)
 {
-    while (self->claim_cursor < self->layout.chunk_count && self->checking_count < DOWNLOAD_CHECKS_MAX) {
+    while (self->claim_cursor < self->wanted_end && self->checking_count < DOWNLOAD_CHECKS_MAX) {
         uint32_t chunk = self->claim_cursor++;
         if (!chunk_map_has(&self->claims, chunk))
             continue;
@@ -50,10 +50,26 @@ void download_on_checked(struct download *self, uint32_t chunk, bool is_right, u
         picker_missing(self->picker, &run);
         download_something_changed(self);
     }
-    if (chunk_map_is_full(&self->chunks)) {
+    if (self->lacking_count == 0) {
         self->is_over = true;
         download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
         return;
     }
+    download_schedule(self, now_ms, effects);
+}
+
+void download_doubt(struct download *self, uint64_t now_ms, struct download_effects *effects)
+{
+    assert(self->is_over);
+    assert(self->lacking_count == 0);
+    for (uint32_t i = self->wanted_begin; i < self->wanted_end; i++) {
+        chunk_map_clear(&self->chunks, i);
+        chunk_map_set(&self->claims, i);
+    }
+    self->lacking_count = self->wanted_end - self->wanted_begin;
+    self->claim_cursor = self->wanted_begin;
+    self->saved_bytes = 0;
+    self->progress_at_ms = now_ms;
+    self->is_over = self->lacking_count == 0;
     download_schedule(self, now_ms, effects);
 }

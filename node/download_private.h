@@ -62,8 +62,10 @@ struct source {
 struct download {
     struct download_config config;
     struct layout layout;
-    struct chunk_map chunks; /* verified and saved */
-    struct chunk_map claims; /* written by an earlier run, not checked yet */
+    struct chunk_map chunks;           /* verified and saved */
+    struct chunk_map claims;           /* written by an earlier run, not checked yet */
+    uint32_t wanted_begin, wanted_end; /* the chunks of the range */
+    uint32_t lacking_count;            /* of these, not verified and saved */
     uint32_t claim_cursor;
     uint32_t checking_count;
     struct hash *layer; /* chunk_count hashes, NULL for one chunk */
@@ -134,6 +136,10 @@ void download_free_read(struct download *self, struct read *read);
 void download_save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
                          struct download_effects *effects);
 const struct hash *download_expected(const struct download *self, uint32_t chunk);
+
+/* Which chunks are wanted, and how many bytes of the range are in one of them (download_range.c). */
+void download_choose_chunks(struct download *self);
+uint64_t download_wanted_length(const struct download *self, uint32_t chunk);
 
 /* What an earlier run left (download_claims.c). */
 void download_check_claims(struct download *self, struct download_effects *effects);

@@ -8,7 +8,9 @@ void download_save_chunk(struct download *self, uint32_t chunk, uint64_t now_ms,
 {
     if (!chunk_map_set(&self->chunks, chunk))
         return;
-    self->saved_bytes += layout_chunk_length(&self->layout, chunk);
+    assert(self->lacking_count > 0);
+    self->lacking_count--;
+    self->saved_bytes += download_wanted_length(self, chunk);
     self->progress_at_ms = now_ms;
     picker_unreserve(self->picker, chunk);
     download_emit(effects, DOWNLOAD_SAVED, UINT32_MAX)->chunk = chunk;
@@ -95,7 +97,7 @@ void download_on_processed(struct download *self, uint32_t ticket, const struct 
     } else {
         on_chunks(self, &read, now_ms, effects);
     }
-    if (chunk_map_is_full(&self->chunks)) {
+    if (self->lacking_count == 0) {
         self->is_over = true;
         download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
         return;

@@ -188,3 +188,29 @@ Test(download_claims, a_layer_that_is_not_the_files_is_fetched_anew)
     cr_assert(eq(sz, world_count(&w, DOWNLOAD_CHECK), 1));
     world_release(&w);
 }
+
+/* Changed by others behind our back. */
+
+Test(download_claims, what_is_doubted_is_checked_and_only_what_is_wrong_is_fetched_again)
+{
+    struct world w = world_with(0, CHUNKS, true);
+    uint32_t source = world_ready(&w, NULL);
+    for (uint32_t i = 0; i < CHUNKS; i++)
+        checked(&w, i, true);
+    cr_assert(eq(sz, world_count(&w, DOWNLOAD_COMPLETE), 1));
+    download_effects_clear(&w.effects);
+    download_doubt(w.download, w.now_ms, &w.effects);
+    world_look(&w);
+    cr_assert(eq(u64, download_progress(w.download).saved_bytes, 0));
+    cr_assert(eq(u32, download_claims(w.download)->set_count, CHUNKS));
+    cr_assert(eq(sz, world_count(&w, DOWNLOAD_CHECK), DOWNLOAD_CHECKS_MAX));
+    for (uint32_t i = 0; i < CHUNKS; i++)
+        checked(&w, i, i != 3);
+    cr_assert(eq(sz, world_count(&w, DOWNLOAD_COMPLETE), 0));
+    cr_assert(eq(sz, w.asked_count, 1));
+    cr_assert(eq(u64, world_asked(&w, source).offset, 3 * 64 * KIB));
+    world_serve(&w, source);
+    cr_assert(eq(sz, world_count(&w, DOWNLOAD_COMPLETE), 1));
+    cr_assert(eq(u64, download_progress(w.download).saved_bytes, SIZE));
+    world_release(&w);
+}
