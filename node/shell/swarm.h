@@ -3,22 +3,13 @@
 #define NODE_SHELL_SWARM_H
 
 /*
- * Makes a running download part of a swarm: joins the broker, answers searches and serves the chunks that are
- * verified already, and looks for further sources as long as it runs.
+ * Makes the running download of a program that is no node part of a swarm, with a data port and a connection
+ * to the broker of its own: joins, answers searches and serves the chunks that are verified already
+ * (partials.h), and looks for further sources as long as it runs (source_search.h).
  *
  * Order of the end: swarm_stop(), which says BYE, then workers_destroy(), then swarm_destroy().
  */
 #include "node/shell/fetch.h"
-
-/* A download searches again this soon, for those who began at the same time, and then this often. */
-#define SWARM_SEARCH_FIRST_MS 1000
-#define SWARM_SEARCH_NEXT_MS  5000
-
-/* Without any source it searches more often: one that was restarted is back soon. */
-#define SWARM_SEARCH_STARVED_MS 1000
-
-/* A broker that does not end a search in this time has no more sources to offer. */
-#define SWARM_SEARCH_WAIT_MS 2500
 
 struct swarm_config {
     const char *broker_host; /* borrowed */
