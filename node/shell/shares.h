@@ -30,10 +30,16 @@ struct shares *shares_new(struct workers *workers, const char *cache_path);
 void shares_destroy(struct shares **self_p);
 
 /*
- * Before the first tick. `is_flat`: only files directly in the folder, none below. False with errno; ENOSPC
- * above SHARES_FOLDERS_MAX. A folder that is there twice is kept once.
+ * At any time. `is_flat`: only files directly in the folder, none below. False with errno; ENOSPC above
+ * SHARES_FOLDERS_MAX. A folder that is there twice is kept once.
  */
 bool shares_add_folder(struct shares *self, const char *path, bool is_flat);
+
+/*
+ * Withdraws a folder with all its files at once; what is being read ends with an error that says so. The path
+ * is as it was given or as it is listed; the folder itself may be gone. False when it is not shared.
+ */
+bool shares_remove_folder(struct shares *self, const char *path);
 
 /* Starts what is due and returns the next deadline; made for loop_add_ticker(). */
 uint64_t shares_tick(void *shares, uint64_t now_ms);
@@ -71,10 +77,43 @@ struct shares_figures {
     uint64_t hashed_files, hashed_bytes; /* in this process */
     uint64_t cached_files;               /* known from an earlier one */
     size_t waiting_files;                /* without an id yet */
+    uint64_t waiting_bytes;              /* of these, what is still to be hashed */
     uint64_t scan_count;                 /* scans that ended */
     bool is_busy;                        /* something is being scanned, looked up, hashed or written */
 };
 struct shares_figures shares_figures(const struct shares *self);
+
+/* One folder that is shared; position < shares_folder_count(), in the order in which they were added. */
+struct shares_folder_view {
+    const char *path; /* real; any bytes: escape it. Valid until a folder is removed */
+    bool is_flat;
+    bool is_there;   /* false: it is gone, and shared again when it comes back */
+    bool is_watched; /* false: changes are found by scanning */
+};
+size_t shares_folder_count(const struct shares *self);
+struct shares_folder_view shares_folder_at(const struct shares *self, size_t position);
+
+/* One file, whether it has an id yet or not, in byte order of name; position < shares_file_count(). */
+struct shares_file_view {
+    struct text name; /* valid until the loop goes on */
+    uint64_t size;
+    enum share_state state;
+    struct file_id id;     /* when SHARE_READY */
+    uint64_t hashed_bytes; /* when SHARE_UNHASHED: how far it is; 0 while it waits */
+};
+size_t shares_file_count(const struct shares *self);
+struct shares_file_view shares_file_at(const struct shares *self, size_t position);
+
+/* Where it is on this machine: malloc'd, any bytes. */
+char *shares_file_path(const struct shares *self, size_t position);
+
+/*
+ * A file that was just put into a share, and whose content is known and verified: it is shared without being
+ * hashed, provided that a look finds it with this very stamp. Takes over `layer` (chunk_count hashes, NULL
+ * for a file of one chunk), also when it returns false: the path, whose folder must exist, is in no share.
+ */
+bool shares_adopt(struct shares *self, const char *path, const struct file_stamp *stamp,
+                  const struct hash *root, struct hash *layer);
 
 /* A line for the person who runs the node (what is not shared and why, trouble with the cache); NULL when
  * there is none. */

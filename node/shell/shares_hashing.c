@@ -217,6 +217,15 @@ bool hashing_is_busy(const struct shares *self)
     return is_busy;
 }
 
+uint64_t hashing_bytes(const struct shares *self, uint64_t handle)
+{
+    for (size_t i = 0; i < LARGE_MAX; i++) {
+        if (self->large_running[i].handle == handle)
+            return file_hash_bytes(self->large_running[i].hash);
+    }
+    return 0;
+}
+
 void hashing_release(struct shares *self)
 {
     assert(!self->lookup.is_running);

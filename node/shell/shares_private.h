@@ -101,4 +101,7 @@ void hashing_pump(struct shares *self);
 void hashing_retry(struct shares *self);
 bool hashing_is_busy(const struct shares *self);
 
+/* Bytes of a file that are hashed so far: 0 while it waits. */
+uint64_t hashing_bytes(const struct shares *self, uint64_t handle);
+
 #endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* What a person is shown of the shares. */
+#include "node/shell/shares_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+size_t shares_folder_count(const struct shares *self)
+{
+    return self->folder_count;
+}
+
+struct shares_folder_view shares_folder_at(const struct shares *self, size_t position)
+{
+    assert(position < self->folder_count);
+    const struct share_folder *folder = &self->folders[position];
+    return (struct shares_folder_view){.path = folder->path, .is_flat = folder->is_flat, .is_there = true};
+}
+
+size_t shares_file_count(const struct shares *self)
+{
+    return share_index_count(self->index);
+}
+
+struct shares_file_view shares_file_at(const struct shares *self, size_t position)
+{
+    const struct shared_file *file = share_index_at(self->index, position);
+    return (struct shares_file_view){
+        .name = file->name,
+        .size = file->stamp.size,
+        .state = file->state,
+        .id = file->id,
+        .hashed_bytes = file->state == SHARE_UNHASHED ? hashing_bytes(self, file->handle) : 0,
+    };
+}
+
+char *shares_file_path(const struct shares *self, size_t position)
+{
+    const struct shared_file *file = share_index_at(self->index, position);
+    const char *folder = self->folders[file->share].path;
+    char *path = NULL;
+    int size = asprintf(&path, "%s%s%s", folder, folder[1] ? "/" : "", file->path);
+    assert(size >= 0);
+    return path;
+}
