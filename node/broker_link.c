@@ -10,7 +10,8 @@
 
 enum state {
     WAITING, /* no connection */
-    JOINING, /* a JOIN is due, or under way */
+    JOINING, /* a JOIN is due, or under way; without a port it asks for one */
+    BINDING, /* the owner binds the port that was assigned */
     JOINED,
 };
 
@@ -215,7 +216,7 @@ void broker_link_tick(struct broker_link *self, uint64_t random, uint64_t now_ms
 
 uint64_t broker_link_next_deadline_ms(const struct broker_link *self)
 {
-    if (self->state == WAITING)
+    if (self->state == WAITING || self->state == BINDING)
         return UINT64_MAX;
     if (self->state == JOINING)
         return self->join_at_ms;
@@ -226,11 +227,64 @@ uint64_t broker_link_next_deadline_ms(const struct broker_link *self)
     return silence_ends_ms < next_ms ? silence_ends_ms : next_ms;
 }
 
-static void on_join_ok(struct broker_link *self, const struct message *m, uint64_t now_ms,
+static uint64_t retry_at_ms(uint32_t retry_ms, uint64_t random, uint64_t now_ms)
+{
+    uint64_t wait_ms = retry_ms == 0 ? BROKER_REFUSED_RETRY_MS : retry_ms;
+    if (wait_ms > BROKER_RETRY_MS_MAX)
+        wait_ms = BROKER_RETRY_MS_MAX;
+    return now_ms + wait_ms + random % (wait_ms / 2 + 1);
+}
+
+static void on_refused(struct broker_link *self, const struct message_error *error, uint64_t random,
+                       uint64_t now_ms, struct broker_effects *effects)
+{
+    rejoin(self, retry_at_ms(error->retry_ms, random, now_ms));
+    if (error->code == self->reported_code)
+        return;
+    self->reported_code = error->code;
+    self->is_reported_joined = false; /* so that a later success is told */
+    struct broker_effect *effect = add_effect(effects, BROKER_REFUSED);
+    effect->code = error->code;
+    effect->is_about_port = self->config.port == 0;
+    memcpy(effect->text, error->text.bytes, error->text.size);
+    effect->text[error->text.size] = '\0';
+}
+
+/* The answer to a JOIN without a port. It is no membership yet. */
+static void on_assigned(struct broker_link *self, uint16_t port, uint64_t random, uint64_t now_ms,
+                        struct broker_effects *effects)
+{
+    if (port == 0) {
+        struct message_error error = {.code = ERROR_DENIED, .text = text_of("the broker named no port")};
+        on_refused(self, &error, random, now_ms, effects);
+        return;
+    }
+    self->state = BINDING;
+    self->join_rid = 0;
+    self->reported_code = 0;
+    add_effect(effects, BROKER_ASSIGNED)->port = port;
+}
+
+void broker_link_on_bound(struct broker_link *self, uint16_t port, struct text node_name, uint64_t random,
+                          uint64_t now_ms)
+{
+    assert(self->config.port == 0);
+    self->config.port = port;
+    if (port != 0)
+        self->config.node_name = node_name;
+    if (self->state == BINDING) /* else the connection is gone, and the next one joins */
+        rejoin(self, port != 0 ? now_ms : now_ms + BROKER_REBIND_MS + random % BROKER_REBIND_MS);
+}
+
+static void on_join_ok(struct broker_link *self, const struct message *m, uint64_t random, uint64_t now_ms,
                        struct broker_effects *effects)
 {
     if (self->state != JOINING || self->join_rid == 0 || m->rid != self->join_rid) {
         self->dropped_count++;
+        return;
+    }
+    if (self->config.port == 0) {
+        on_assigned(self, m->join_ok.port, random, now_ms, effects);
         return;
     }
     uint32_t lease_ms = m->join_ok.lease_ms;
@@ -251,34 +305,12 @@ static void on_join_ok(struct broker_link *self, const struct message *m, uint64
     effect->port = m->join_ok.port;
 }
 
-static uint64_t retry_at_ms(uint32_t retry_ms, uint64_t random, uint64_t now_ms)
-{
-    uint64_t wait_ms = retry_ms == 0 ? BROKER_REFUSED_RETRY_MS : retry_ms;
-    if (wait_ms > BROKER_RETRY_MS_MAX)
-        wait_ms = BROKER_RETRY_MS_MAX;
-    return now_ms + wait_ms + random % (wait_ms / 2 + 1);
-}
-
-static void on_refused(struct broker_link *self, const struct message *m, uint64_t random, uint64_t now_ms,
-                       struct broker_effects *effects)
-{
-    rejoin(self, retry_at_ms(m->error.retry_ms, random, now_ms));
-    if (m->error.code == self->reported_code)
-        return;
-    self->reported_code = m->error.code;
-    self->is_reported_joined = false; /* so that a later success is told */
-    struct broker_effect *effect = add_effect(effects, BROKER_REFUSED);
-    effect->code = m->error.code;
-    memcpy(effect->text, m->error.text.bytes, m->error.text.size);
-    effect->text[m->error.text.size] = '\0';
-}
-
 /* False when the error belongs to a request of the caller's. */
 static bool on_error(struct broker_link *self, const struct message *m, uint64_t random, uint64_t now_ms,
                      struct broker_effects *effects)
 {
     if (self->join_rid != 0 && m->rid == self->join_rid) {
-        on_refused(self, m, random, now_ms, effects);
+        on_refused(self, &m->error, random, now_ms, effects);
         return true;
     }
     if (m->error.code == ERROR_NOT_JOINED) {
@@ -344,7 +376,7 @@ static bool on_message(struct broker_link *self, const struct message *m, uint64
         rejoin(self, retry_at_ms(0, random, now_ms));
         return true;
     case KIND_JOIN_OK:
-        on_join_ok(self, m, now_ms, effects);
+        on_join_ok(self, m, random, now_ms, effects);
         return true;
     case KIND_QUERY:
         on_query(self, m, effects);

@@ -36,6 +36,12 @@
 /* Protocol limit: one UPDATE a second. */
 #define BROKER_UPDATE_INTERVAL_MS 1000
 
+/*
+ * Between an assigned port that could not be bound and the question for the next: other programs may hold
+ * many of a range, and a broker that names the same one for ever must cost little.
+ */
+#define BROKER_REBIND_MS 100
+
 /* FILEs of an ANSWER when a QUERY names no limit, and the most it may name. */
 #define BROKER_ANSWER_LIMIT_DEFAULT 200
 #define BROKER_ANSWER_LIMIT_MAX     1000
@@ -43,7 +49,7 @@
 struct broker_link_config {
     struct node_id node;
     uint64_t boot;
-    uint16_t port;                /* of the data port, bound already */
+    uint16_t port;                /* of the data port, bound already; 0: the broker is asked for one */
     struct text node_name, agent; /* borrowed as long as the link lives */
     uint32_t features;
     bool is_only_asking; /* never joins: nothing is shared, but the owner's own requests go out */
@@ -54,14 +60,16 @@ enum broker_effect_kind {
     BROKER_JOINED, /* for the first time, or after BROKER_LOST or BROKER_REFUSED: `host`, `port` as the broker
                       sees them */
     BROKER_LOST,   /* was joined; connection, lease or broker ended */
-    BROKER_REFUSED, /* JOIN was refused with `code` and `text`; told once until the code changes or a JOIN
-                       succeeds */
+    BROKER_REFUSED,  /* JOIN was refused with `code` and `text`; told once until the code changes or a JOIN
+                        succeeds */
+    BROKER_ASSIGNED, /* `port` is this node's for 30 s: bind it and say so with broker_link_on_bound() */
 };
 
 struct broker_effect {
     enum broker_effect_kind kind;
     size_t header_offset, header_size; /* in the bytes of the effects */
     uint16_t code;
+    bool is_about_port;             /* BROKER_REFUSED: the node has none, and got none */
     char text[REASON_SIZE_MAX + 1]; /* from the broker: escape it */
     struct host host;
     uint16_t port;
@@ -89,6 +97,13 @@ void broker_link_destroy(struct broker_link **self_p);
 /* The connection stands; the first time the JOIN goes out at once, later after a random wait. */
 void broker_link_on_connected(struct broker_link *self, uint64_t random, uint64_t now_ms);
 void broker_link_on_disconnected(struct broker_link *self, struct broker_effects *effects);
+
+/*
+ * What became of the assigned port: joins with it, under a name that may be made of it and is borrowed like
+ * that of the config; or asks for another one when it could not be bound and `port` is 0.
+ */
+void broker_link_on_bound(struct broker_link *self, uint16_t port, struct text node_name, uint64_t random,
+                          uint64_t now_ms);
 
 enum broker_link_result {
     BROKER_LINK_TAKEN,

@@ -85,9 +85,8 @@ static bool is_reachable(const struct node *self)
     return !self->is_bound_to_one || !host_is_loopback(&self->bound);
 }
 
-static void tell_bind_failed(const struct node *self, int error)
+static void tell_bind_failed(const struct node *self, uint16_t first, uint16_t last, int error)
 {
-    uint16_t first = settings.port_first, last = settings.port_last;
     const char *where = settings.bind ? settings.bind : is_reachable(self) ? "all interfaces" : "127.0.0.1";
     if (error == EADDRINUSE && first == last)
         output_error(self->output,
@@ -100,6 +99,40 @@ static void tell_bind_failed(const struct node *self, int error)
                      strerror(error));
 }
 
+/* Takes the port of the last start if it is one of [first, last] and free. False with errno. */
+static bool bind_in(struct node *self, uint16_t first, uint16_t last)
+{
+    struct port_choice choice = {self->state.port, first, last};
+    self->is_bound = node_address_bind(self->port, self->is_bound_to_one ? &self->bound : NULL, &choice,
+                                       &self->state.port);
+    return self->is_bound;
+}
+
+/* Some other program has the port, or may have it only as root: another port may do. */
+static bool is_port_taken(int error)
+{
+    return error == EADDRINUSE || error == EACCES;
+}
+
+/* The port that the broker gave to an earlier start, if it is free. Else the broker is asked later. */
+static bool bind_port_assigned_before(struct node *self)
+{
+    uint16_t before = self->state.port;
+    if (settings.has_no_broker) {
+        output_error(self->output, "--port broker needs a broker: leave --no-broker out, or name a port");
+        return false;
+    }
+    if (!self->state.is_port_assigned || before == 0 || bind_in(self, before, before))
+        return true;
+    if (is_port_taken(errno)) {
+        output_note(self->output, "port %u of the last start is in use: asking the broker for another",
+                    before);
+        return true;
+    }
+    tell_bind_failed(self, before, before, errno);
+    return false;
+}
+
 static bool bind_port(struct node *self)
 {
     choose_bind(self);
@@ -109,16 +142,17 @@ static bool bind_port(struct node *self)
                      strerror(errno));
         return false;
     }
-    struct port_choice choice = {self->state.port, settings.port_first, settings.port_last};
-    uint16_t port, before = self->state.port;
-    if (!node_address_bind(self->port, self->is_bound_to_one ? &self->bound : NULL, &choice, &port)) {
-        tell_bind_failed(self, errno);
+    if (settings.is_port_assigned)
+        return bind_port_assigned_before(self);
+    uint16_t before = self->state.port;
+    if (!bind_in(self, settings.port_first, settings.port_last)) {
+        tell_bind_failed(self, settings.port_first, settings.port_last, errno);
         return false;
     }
     bool was_wanted = before != 0 && before >= settings.port_first && before <= settings.port_last;
-    if (was_wanted && before != port)
-        output_note(self->output, "port %u of the last start is in use: taking %u", before, port);
-    self->state.port = port;
+    if (was_wanted && before != self->state.port)
+        output_note(self->output, "port %u of the last start is in use: taking %u", before, self->state.port);
+    self->state.is_port_assigned = false;
     return true;
 }
 
@@ -193,9 +227,6 @@ static bool add_home(struct node *self)
 
 static bool open_shares(struct node *self)
 {
-    char *cache = node_state_path(&self->state, "hashes.sqlite");
-    self->shares = shares_new(self->hashing, cache);
-    free(cache);
     for (size_t i = 0; i < settings.shares.count; i++) {
         if (!add_share(self, settings.shares.items[i], false))
             return false;
@@ -263,7 +294,6 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
 
 static bool start_serving(struct node *self)
 {
-    self->holdings = holdings_new(shares_index(self->shares));
     struct peer_server_config config = {
         .node = self->state.id,
         .instance = random_u64(),
@@ -283,6 +313,39 @@ static bool start_serving(struct node *self)
     return false;
 }
 
+/* Name and home are made of the port, and others reach us there. */
+static bool start_at_port(struct node *self)
+{
+    choose_name(self);
+    if (!open_shares(self))
+        return false;
+    if (!node_state_save(&self->state))
+        output_note(self->output, "cannot write %s/state: %s; the next start may have another port",
+                    self->state.folder, strerror(errno));
+    return start_serving(self);
+}
+
+static void on_assigned(void *owner, uint16_t port)
+{
+    struct node *self = owner;
+    if (bind_in(self, port, port)) {
+        self->state.is_port_assigned = true;
+        if (start_at_port(self))
+            broker_client_on_bound(self->broker, port, text_of(self->state.name));
+        else
+            loop_stop(self->loop);
+    } else if (is_port_taken(errno)) {
+        if (!self->is_trouble_with_port_told)
+            output_note(self->output, "port %u, assigned by the broker, is in use here: asking for another",
+                        port);
+        self->is_trouble_with_port_told = true;
+        broker_client_on_bound(self->broker, 0, text_of(""));
+    } else {
+        tell_bind_failed(self, port, port, errno);
+        loop_stop(self->loop);
+    }
+}
+
 static bool start_joining(struct node *self)
 {
     if (settings.has_no_broker) {
@@ -295,12 +358,13 @@ static bool start_joining(struct node *self)
         .broker_port = settings.broker.port,
         .link = {.node = self->state.id,
                  .boot = random_u64(),
-                 .port = self->state.port,
-                 .node_name = text_of(self->state.name),
+                 .port = self->is_bound ? self->state.port : 0,
+                 .node_name = text_of(self->state.name ? self->state.name : ""),
                  .agent = text_of(AGENT),
                  .features = is_reachable(self) ? FEATURE_REACHABLE : 0},
     };
-    struct broker_client_events events = {.owner = self, .joined = on_joined, .trouble = on_trouble};
+    struct broker_client_events events = {
+        .owner = self, .joined = on_joined, .trouble = on_trouble, .assigned = on_assigned};
     self->broker = broker_client_new(self->loop, self->hashing, &config, self->holdings, &events);
     if (self->broker)
         return true;
@@ -313,13 +377,11 @@ bool node_start(struct node *self)
 {
     if (!open_state(self) || !start_threads(self) || !bind_port(self))
         return false;
-    choose_name(self);
-    if (!open_shares(self))
-        return false;
-    if (!node_state_save(&self->state))
-        output_note(self->output, "cannot write %s/state: %s; the next start may have another port",
-                    self->state.folder, strerror(errno));
-    return start_serving(self) && start_joining(self);
+    char *cache = node_state_path(&self->state, "hashes.sqlite");
+    self->shares = shares_new(self->hashing, cache);
+    free(cache);
+    self->holdings = holdings_new(shares_index(self->shares));
+    return (!self->is_bound || start_at_port(self)) && start_joining(self);
 }
 
 /* End. */

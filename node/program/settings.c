@@ -17,15 +17,16 @@ struct settings settings = {
 static const char *set_port(void *target, const char *value)
 {
     (void)target;
+    settings.is_port_assigned = strcmp(value, "broker") == 0;
     if (strcmp(value, "auto") == 0) {
         settings.port_first = NODE_PORT_FIRST;
         settings.port_last = NODE_PORT_LAST;
-    } else if (strcmp(value, "0") == 0) {
+    } else if (settings.is_port_assigned || strcmp(value, "0") == 0) {
         settings.port_first = settings.port_last = 0;
     } else if (port_parse(value, &settings.port_first)) {
         settings.port_last = settings.port_first;
     } else if (!port_range_parse(value, &settings.port_first, &settings.port_last)) {
-        return "a port, a range A-B, auto or 0";
+        return "a port, a range A-B, auto, broker or 0";
     }
     return NULL;
 }
@@ -54,7 +55,8 @@ static const struct cli_option options[] = {
     {"share", 0, "DIR", "share this folder; repeat for more", option_texts, &settings.shares},
     {"home", 0, "DIR", "share this folder and its Download/ (default ~/Downloads/P2P/User-<port>)",
      option_text, &settings.home},
-    {"port", 0, "P|A-B|auto|0", "the data port (default auto: a free one in 9000-9999)", set_port, NULL},
+    {"port", 0, "P|A-B|auto|broker|0", "the data port (auto: a free one in 9000-9999; broker: as it assigns)",
+     set_port, NULL},
     {"bind", 0, "ADDR", "bind the data port on this address only", set_bind, &settings.bind},
     {"name", 0, "NAME", "how others see this node (default User-<port>)", set_name, &settings.name},
     {"state", 0, "DIR", "keep id, port, hashes and lock there", option_text, &settings.state},

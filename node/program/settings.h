@@ -13,6 +13,7 @@ struct settings {
     struct option_texts shares;
     char *home, *name, *state, *bind;
     uint16_t port_first, port_last; /* 0, 0: ephemeral */
+    bool is_port_assigned;          /* by the broker; then there is no range */
     uint64_t up_rate;               /* bytes a second; 0: no limit */
     bool has_no_broker, is_daemon;
 };

@@ -86,14 +86,20 @@ static bool send_header(struct broker_client *self, const uint8_t *bytes, size_t
            socket_send(self->socket, bytes, size);
 }
 
+static const char *cure_of(const struct broker_effect *effect)
+{
+    if (effect->code == ERROR_DUPLICATE)
+        return "another znode runs with this node id: stop it, or give this one its own --state";
+    if (effect->is_about_port && effect->code == ERROR_DENIED)
+        return "start it with --assign-ports, or this node with another --port; trying again";
+    return "trying again";
+}
+
 static void on_refused(struct broker_client *self, const struct broker_effect *effect)
 {
     char text[TROUBLE_TEXT_SIZE];
-    const char *cure = effect->code == ERROR_DUPLICATE
-                           ? "another znode runs with this node id: stop it, or give this one its own --state"
-                           : "trying again";
     snprintf(text, sizeof text, "the broker refused this node (%s: %s); %s", error_name(effect->code),
-             effect->text, cure);
+             effect->text, cure_of(effect));
     self->is_trouble_told = true;
     self->events.trouble(self->events.owner, text);
 }
@@ -116,6 +122,9 @@ static void run_effect(struct broker_client *self, const struct broker_effect *e
         break;
     case BROKER_REFUSED:
         on_refused(self, effect);
+        break;
+    case BROKER_ASSIGNED:
+        self->events.assigned(self->events.owner, effect->port);
         break;
     }
 }
@@ -366,6 +375,15 @@ void broker_client_forget(struct broker_client *self, uint64_t rid)
 bool broker_client_is_joined(const struct broker_client *self)
 {
     return broker_link_is_joined(self->link);
+}
+
+void broker_client_on_bound(struct broker_client *self, uint16_t port, struct text node_name)
+{
+    broker_link_on_bound(self->link, port, node_name, random_u64(), clock_now_ms());
+    loop_remove_ticker(self->loop, self);
+    bool is_added = loop_add_ticker(self->loop, on_tick, self);
+    assert(is_added); /* fewer than LOOP_TICKERS_MAX are ever used */
+    (void)is_added;
 }
 
 void broker_client_stop(struct broker_client *self)

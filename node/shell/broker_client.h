@@ -23,6 +23,9 @@
 struct broker_client_events {
     void *owner;
     void (*joined)(void *owner, const struct host *host, uint16_t port);
+    /* The broker assigned a data port: bind it and call broker_client_on_bound(). NULL when the link has one.
+     */
+    void (*assigned)(void *owner, uint16_t port);
     /* A line for a person, unescaped: what is wrong with the broker and what happens now. */
     void (*trouble)(void *owner, const char *text);
 };
@@ -54,6 +57,10 @@ uint64_t broker_client_ask(struct broker_client *self, const struct message *req
 void broker_client_forget(struct broker_client *self, uint64_t rid);
 
 bool broker_client_is_joined(const struct broker_client *self);
+
+/* As broker_link_on_bound(). What the owner started because of the port comes before the client in the loop
+ * from now on, so that what it finds out is told in the same round. */
+void broker_client_on_bound(struct broker_client *self, uint16_t port, struct text node_name);
 
 /* Says BYE and stops. */
 void broker_client_stop(struct broker_client *self);

@@ -89,6 +89,8 @@ static bool parse(struct node_state *self, char *text, bool *ret_is_whole)
             node_state_set(&self->name, value);
         else if (value && strcmp(line, "home") == 0 && value[0] == '/')
             node_state_set(&self->home, value);
+        else if (value && strcmp(line, "port_from") == 0 && strcmp(value, "broker") == 0)
+            self->is_port_assigned = true;
         else if (!value || strcmp(line, "port") != 0 || !parse_port(value, &self->port))
             *ret_is_whole = false;
     }
@@ -207,6 +209,7 @@ static bool write_file(const struct node_state *self, const char *path)
     char id[2 * sizeof self->id.bytes + 1];
     hex_format(self->id.bytes, sizeof self->id.bytes, id);
     fprintf(out, "id = %s\nport = %u\n", id, self->port);
+    put_text(out, "port_from", self->is_port_assigned ? "broker" : NULL);
     put_text(out, "name", self->name);
     put_text(out, "home", self->home);
     bool is_written = fflush(out) == 0 && fsync(fd) == 0;

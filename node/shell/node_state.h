@@ -22,11 +22,12 @@ struct node_state {
     char *folder;
     int lock_fd;
     struct node_id id;
-    uint16_t port;    /* 0: not known yet */
-    char *name;       /* NULL: not known yet */
-    char *home;       /* NULL: not known yet */
-    bool is_new_id;   /* made now */
-    bool was_damaged; /* the file could not be used; is_new_id tells whether the id was lost with it */
+    uint16_t port;         /* 0: not known yet */
+    bool is_port_assigned; /* by the broker */
+    char *name;            /* NULL: not known yet */
+    char *home;            /* NULL: not known yet */
+    bool is_new_id;        /* made now */
+    bool was_damaged;      /* the file could not be used; is_new_id tells whether the id was lost with it */
 };
 
 enum node_state_result {

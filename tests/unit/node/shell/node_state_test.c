@@ -69,6 +69,7 @@ Test(node_state, a_second_start_has_the_same_id_port_name_and_home)
     struct node_id id = first.id;
     cr_assert(first.is_new_id);
     first.port = 9123;
+    first.is_port_assigned = true;
     node_state_set(&first.name, "Ação = x");
     node_state_set(&first.home, "/srv/a b");
     cr_assert(node_state_save(&first));
@@ -79,6 +80,7 @@ Test(node_state, a_second_start_has_the_same_id_port_name_and_home)
     cr_assert(not(second.is_new_id));
     cr_assert(not(second.was_damaged));
     cr_assert(eq(u16, second.port, 9123));
+    cr_assert(second.is_port_assigned);
     cr_assert(eq(str, second.name, "Ação = x"));
     cr_assert(eq(str, second.home, "/srv/a b"));
     node_state_release(&second);
