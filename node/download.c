@@ -59,6 +59,8 @@ struct download *download_new(const struct download_config *config, uint64_t now
     struct download *self = calloc(1, sizeof *self);
     assert(self);
     self->config = *config;
+    self->serial = config->seed >> (RID_SLOT_BITS + 1);
+    self->pushers_due_ms = UINT64_MAX;
     if (self->config.budget_bytes == 0)
         self->config.budget_bytes = DOWNLOAD_BUDGET_BYTES;
     assert(self->config.budget_bytes >= DOWNLOAD_BUDGET_MIN);
@@ -119,6 +121,8 @@ struct download_source download_source_at(const struct download *self, uint32_t 
     const struct source *s = &self->sources[source];
     return (struct download_source){
         .state = s->state,
+        .is_pusher = s->is_pusher,
+        .is_silent = s->is_silent,
         .has_node = s->has_node,
         .node = s->node,
         .host = s->host,
@@ -287,6 +291,7 @@ void download_tick(struct download *self, uint64_t now_ms, struct download_effec
         return;
     }
     download_check_connecting(self, now_ms, effects);
+    download_check_pushers(self, now_ms, effects);
     download_check_stalls(self, now_ms, effects);
     download_schedule(self, now_ms, effects);
 }
@@ -305,6 +310,7 @@ uint64_t download_next_deadline_ms(const struct download *self)
         next_ms = earlier(next_ms, rate_limit_ready_ms(&self->down));
     if (self->config.timeout_ms > 0)
         next_ms = earlier(next_ms, self->progress_at_ms + self->config.timeout_ms);
+    next_ms = earlier(next_ms, self->pushers_due_ms);
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];
         if (source->state == SOURCE_CONNECTING)

@@ -40,6 +40,11 @@
 /* How long a stalled source is left alone unless it delivers. */
 #define DOWNLOAD_SNUB_MS 10000
 
+/* A pusher that leaves a READ or HASHES unanswered for this long is dropped: the protocol's number, and its
+ * window. */
+#define DOWNLOAD_PUSHER_MS           10000
+#define DOWNLOAD_PUSHER_WINDOW_BYTES (16u * 1024 * 1024)
+
 /* Connections refused or lost in a row before a source is given up. */
 #define DOWNLOAD_ATTEMPTS_MAX 3
 
@@ -61,6 +66,7 @@ enum download_effect_kind {
     DOWNLOAD_CHECK,    /* read chunk `chunk` of the partial file and check it by `order`; then
                           download_on_checked() */
     DOWNLOAD_SAVED,    /* chunk `chunk` is verified and written: keep that in the have-map */
+    DOWNLOAD_UNSAVED,  /* what an earlier run left of chunk `chunk` was wrong: it is fetched */
     DOWNLOAD_SOURCE,   /* tell: `source` has a new state; CONNECTING: it left, and is tried again */
     DOWNLOAD_COMPLETE, /* every wanted chunk is verified and written */
     DOWNLOAD_STARVED,  /* no source is left; more may be added */
@@ -130,6 +136,8 @@ struct processed {
 /* What can be told of a source. Strings are valid until the next call. */
 struct download_source {
     enum source_state state;
+    bool is_pusher; /* it came by itself; it has no port */
+    bool is_silent; /* a pusher that left because it did not answer */
     bool has_node;
     struct node_id node;
     struct host host;
@@ -204,6 +212,29 @@ void download_start(struct download *self, uint64_t now_ms, struct download_effe
  */
 void download_add_source(struct download *self, const struct optional_node_id *node, const struct host *host,
                          uint16_t port, uint64_t now_ms, struct download_effects *effects);
+
+/* Somebody who offered the file over a connection of his own. */
+struct download_pusher {
+    struct host host;
+    const char *name;             /* at most LABEL_SIZE_MAX bytes; copied */
+    const struct chunk_map *have; /* NULL: all chunks; copied */
+};
+
+/*
+ * A source that came by itself: ready at once, asked as any other, and gone for good when it leaves or does
+ * not answer for DOWNLOAD_PUSHER_MS. It is never connected to; DOWNLOAD_DISCONNECT says that nothing is asked
+ * of it any more. UINT32_MAX when the table is full or the download is over.
+ */
+uint32_t download_add_pusher(struct download *self, const struct download_pusher *pusher, uint64_t now_ms,
+                             struct download_effects *effects);
+
+/* Its offer was withdrawn, and what it was asked is cancelled; or it `is_gone` with its connection. */
+void download_remove_pusher(struct download *self, uint32_t source, bool is_gone, uint64_t now_ms,
+                            struct download_effects *effects);
+
+/* Is this the rid of a question to `source` that waits for its answer? Rids begin at a random number, so that
+ * those of two downloads that ask over one connection do not meet. */
+bool download_asked(const struct download *self, uint32_t source, uint64_t rid);
 
 void download_on_connected(struct download *self, uint32_t source, uint64_t now_ms,
                            struct download_effects *effects);

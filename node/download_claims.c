@@ -49,6 +49,7 @@ void download_on_checked(struct download *self, uint32_t chunk, bool is_right, u
         struct run run = picker_chunk_run(self->picker, chunk);
         picker_missing(self->picker, &run);
         download_something_changed(self);
+        download_emit(effects, DOWNLOAD_UNSAVED, UINT32_MAX)->chunk = chunk;
     }
     if (self->lacking_count == 0) {
         self->is_over = true;

@@ -52,6 +52,8 @@ static void ask(struct download *self, uint32_t index, uint64_t now_ms, struct d
     hashes.hashes.count = left < HASHES_MAX ? left : HASHES_MAX;
     download_send(effects, index, &hashes);
     source->active_at_ms = now_ms;
+    source->layer_asked_ms = now_ms;
+    download_expect_answer(self, source, now_ms);
 }
 
 /* One source at a time: the whole layer is a few hundred KiB at most, and who sent it must be known. */

@@ -34,6 +34,7 @@ struct read {
 
 struct source {
     enum source_state state;
+    bool is_pusher, is_silent;
     bool has_node;
     struct node_id node;
     struct host host;
@@ -45,6 +46,7 @@ struct source {
     uint64_t retry_at_ms; /* SOURCE_READY: nothing is asked before; SOURCE_LEFT: not added again before */
     bool is_put_off;      /* SOURCE_CONNECTING: it was busy; greeted again at retry_at_ms */
     uint64_t hello_rid, open_rid, layer_rid;
+    uint64_t layer_asked_ms;
     bool is_told_gone; /* that its connection was lost */
     bool is_partial;
     struct chunk_map chunks; /* when is_partial */
@@ -84,6 +86,7 @@ struct download {
     struct rate_limit down;
     bool is_limited; /* READs wait for `down` */
     uint64_t progress_at_ms;
+    uint64_t pushers_due_ms;  /* no pusher's answer is due before */
     uint64_t scheduled_at_ms; /* what is due by then has been looked at */
     bool is_started, is_over, was_starved;
 };
@@ -114,10 +117,22 @@ void download_on_greeting_error(struct download *self, uint32_t source, const st
 void download_check_connecting(struct download *self, uint64_t now_ms, struct download_effects *effects);
 uint64_t download_retry_at_ms(const struct message_error *error, uint64_t now_ms);
 
+/* For a new source: free, or of one that left long ago and sent nothing that is still being hashed. */
+uint32_t download_free_slot(const struct download *self, uint64_t now_ms);
+/* The chunks that a source says to hold; nil: all. False when that is no bitfield of this file. */
+bool download_take_chunks(struct download *self, struct source *source, const struct optional_blob *have);
+
+/* Those who come by themselves (download_pushers.c). */
+void download_expect_answer(struct download *self, const struct source *source, uint64_t now_ms);
+void download_check_pushers(struct download *self, uint64_t now_ms, struct download_effects *effects);
+
 /* READs (download_reads.c). */
 void download_schedule(struct download *self, uint64_t now_ms, struct download_effects *effects);
 /* A source is gone: what it owes is asked of others. */
 void download_release_reads(struct download *self, uint32_t source);
+/* It need not answer any more. */
+void download_cancel_reads(struct download *self, uint32_t source, struct download_effects *effects);
+bool download_has_asked_read(const struct download *self, uint32_t source, uint64_t rid);
 void download_on_data(struct download *self, uint32_t source, const struct message *message,
                       size_t payload_size, uint64_t now_ms, struct download_effects *effects);
 /* The READ that was answered by an error, if it still is one of this source; its range is free again. */

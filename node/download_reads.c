@@ -42,7 +42,7 @@ static uint32_t read_length_max(const struct download *self, const struct source
     if (source->stall_count > 0)
         length = READ_PROBE_BYTES;
     else if (source->meter.rate == 0)
-        length = source->meter.startup_bytes > 0 ? BLOCK_SIZE : READ_PROBE_BYTES;
+        length = source->meter.startup_bytes > 0 && !source->is_pusher ? BLOCK_SIZE : READ_PROBE_BYTES;
     if (length < unit_bytes)
         length = unit_bytes;
     return length < BLOCK_SIZE ? (uint32_t)length : BLOCK_SIZE;
@@ -50,12 +50,13 @@ static uint32_t read_length_max(const struct download *self, const struct source
 
 /* One READ while it is in doubt, for what a dead source holds is missing in the budget. Else at least two, so
  * that a source is never idle between them; few for a slow one, for what it was asked must be waited for, or
- * fetched twice. */
+ * fetched twice, and a pusher has to answer in time. */
 static uint64_t window_of(const struct source *source, uint32_t length_max)
 {
     if (source->stall_count > 0)
         return length_max;
-    uint64_t window_min = source->meter.rate ? 2 * (uint64_t)length_max : WINDOW_START_BYTES;
+    bool is_careful = source->meter.rate || source->is_pusher;
+    uint64_t window_min = is_careful ? 2 * (uint64_t)length_max : WINDOW_START_BYTES;
     return meter_window(&source->meter, window_min, source->window_max);
 }
 
@@ -80,6 +81,7 @@ static void ask(struct download *self, struct read *read, uint32_t index, const 
         meter_resumed(&source->meter, now_ms);
         source->active_at_ms = now_ms;
     }
+    download_expect_answer(self, source, now_ms);
     source->inflight_count++;
     source->inflight_bytes += run->length;
     self->inflight_bytes += run->length;
@@ -286,10 +288,25 @@ void download_schedule(struct download *self, uint64_t now_ms, struct download_e
 static struct read *read_of_rid(struct download *self, uint32_t source, uint64_t rid)
 {
     uint32_t slot = (uint32_t)(rid & ((1u << RID_SLOT_BITS) - 1));
-    if (slot >= DOWNLOAD_READS_MAX)
-        return NULL;
-    struct read *read = &self->reads[slot];
-    return read->state == READ_ASKED && read->rid == rid && read->source == source ? read : NULL;
+    return download_has_asked_read(self, source, rid) ? &self->reads[slot] : NULL;
+}
+
+bool download_has_asked_read(const struct download *self, uint32_t source, uint64_t rid)
+{
+    uint32_t slot = (uint32_t)(rid & ((1u << RID_SLOT_BITS) - 1));
+    const struct read *read = slot < DOWNLOAD_READS_MAX ? &self->reads[slot] : NULL;
+    return read && read->state == READ_ASKED && read->rid == rid && read->source == source;
+}
+
+void download_cancel_reads(struct download *self, uint32_t source, struct download_effects *effects)
+{
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        struct read *read = &self->reads[i];
+        if (read->state != READ_ASKED || read->source != source)
+            continue;
+        give_up(self, read);
+        cancel(self, read, effects);
+    }
 }
 
 bool download_read_refused(struct download *self, uint32_t source, uint64_t rid, struct run *ret_run)

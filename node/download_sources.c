@@ -53,7 +53,7 @@ static void end_source(struct download *self, uint32_t index, enum source_state 
     assert(source->state == SOURCE_CONNECTING || source->state == SOURCE_READY);
     detach(self, index);
     source->state = state;
-    source->retry_at_ms = now_ms + ADD_AGAIN_MS;
+    source->retry_at_ms = now_ms + (source->is_pusher ? 0 : ADD_AGAIN_MS);
     snprintf(source->reason, sizeof source->reason, "%s", reason);
     download_emit(effects, DOWNLOAD_DISCONNECT, index);
     if (state == SOURCE_BANNED || !source->is_told_gone)
@@ -96,12 +96,12 @@ void download_ban_culprits(struct download *self, uint64_t culprits, uint64_t no
     }
 }
 
-/* A slot for a new source: free, or of one that left long ago and sent nothing that is still being hashed. */
-static uint32_t free_slot(const struct download *self, uint64_t now_ms)
+uint32_t download_free_slot(const struct download *self, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];
-        bool was_left = source->state == SOURCE_LEFT && source->retry_at_ms <= now_ms;
+        bool is_over = source->state == SOURCE_LEFT || (source->state == SOURCE_BANNED && source->is_pusher);
+        bool was_left = is_over && source->retry_at_ms <= now_ms;
         if (source->state == SOURCE_FREE || (was_left && !download_owes_result(self, i)))
             return i;
     }
@@ -130,7 +130,7 @@ void download_add_source(struct download *self, const struct optional_node_id *n
     if (self->is_over || is_self || port == 0 || host_is_unusable(host) ||
         is_known(self, node, host, port, now_ms))
         return;
-    uint32_t index = free_slot(self, now_ms);
+    uint32_t index = download_free_slot(self, now_ms);
     if (index == UINT32_MAX)
         return;
     if (self->verifier)
@@ -225,7 +225,7 @@ void download_on_hello_ok(struct download *self, uint32_t index, const struct me
     source->name[size] = '\0';
 }
 
-static bool take_chunks(struct download *self, struct source *source, const struct optional_blob *have)
+bool download_take_chunks(struct download *self, struct source *source, const struct optional_blob *have)
 {
     chunk_map_release(&source->chunks);
     if (!have->is_present)
@@ -253,7 +253,7 @@ void download_on_open_ok(struct download *self, uint32_t index, const struct mes
         download_source_banned(self, index, "describes another file than it was asked for", now_ms, effects);
         return;
     }
-    if (!take_chunks(self, source, &ok->have)) {
+    if (!download_take_chunks(self, source, &ok->have)) {
         download_source_banned(self, index, "sent a wrong list of chunks", now_ms, effects);
         return;
     }

@@ -112,6 +112,10 @@ static void run_effect(struct fetch *self, const struct download_effect *effect,
         fetch_advance_pipe(self);
         self->events.saved(self->events.owner, effect->chunk);
         break;
+    case DOWNLOAD_UNSAVED:
+        if (self->events.unsaved)
+            self->events.unsaved(self->events.owner, effect->chunk);
+        break;
     case DOWNLOAD_SOURCE:
         self->events.source(self->events.owner, effect->source);
         break;

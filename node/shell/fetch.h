@@ -26,6 +26,8 @@ struct fetch_events {
     void *owner;
     void (*source)(void *owner, uint32_t source); /* has a new state: fetch_source_at() */
     void (*saved)(void *owner, uint32_t chunk);   /* verified and written */
+    /* What an earlier run left of the chunk was wrong. May be NULL. */
+    void (*unsaved)(void *owner, uint32_t chunk);
     /* No source is left. Add some, or end it with fetch_give_up(). */
     void (*starved)(void *owner);
     void (*done)(void *owner, enum fetch_outcome outcome, int error_number); /* once, the last event */

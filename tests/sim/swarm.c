@@ -216,6 +216,8 @@ static void run_effect(struct swarm *self, uint32_t download, const struct downl
     case DOWNLOAD_SAVED:
         check_saved(self, download, effect->chunk);
         break;
+    case DOWNLOAD_UNSAVED:
+        break;
     case DOWNLOAD_SOURCE:
         check_source(self, download, effect->source);
         break;
