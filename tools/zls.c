@@ -3,7 +3,7 @@
 #include "messages/shell/loop.h"
 #include "node/listing.h"
 #include "tools/cli/options.h"
-#include "tools/cli/value.h"
+#include "tools/cli/rows.h"
 #include "tools/link.h"
 
 #include <stdlib.h>
@@ -30,10 +30,7 @@ static const struct cli_program program = {
 
 static void print_file(struct output *output, const struct file_entry *file)
 {
-    char id[13], size[SIZE_TEXT_SIZE];
-    hex_format(file->id.bytes, 6, id);
-    size_format(file->size, size);
-    output_line(output, "%s  %8s  %.*s", id, size, (int)file->name.size, file->name.bytes);
+    file_line(output, file);
     if (!output_is_json(output))
         return;
     json_t *event = event_new("file");
@@ -58,7 +55,7 @@ static enum exchange_result run(struct output *output, struct link *link, struct
         result = exchange_wait(link->exchange, listing_next_deadline_ms(listing), &message);
         if (result == EXCHANGE_MESSAGE && listing_on_message(listing, &message, clock_now_ms())) {
             if (*ret_count == 0)
-                output_line(output, "%-12s  %8s  %s", "ID", "SIZE", "NAME");
+                file_lines_title(output);
             for (size_t i = 0; i < message.list_ok.files.count; i++)
                 print_file(output, &message.list_ok.files.entries[i]);
             *ret_count += message.list_ok.files.count;

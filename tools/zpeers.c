@@ -2,11 +2,9 @@
 /* Lists the nodes that are joined to the broker. */
 #include "messages/shell/loop.h"
 #include "tools/cli/options.h"
-#include "tools/cli/table.h"
-#include "tools/cli/value.h"
+#include "tools/cli/rows.h"
 #include "tools/link.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* Ten times what one broker is built for; a broker that pages for ever is stopped here. */
@@ -53,20 +51,6 @@ static void print_event(struct output *output, const struct peer_entry *peer)
     output_event(output, event);
 }
 
-static void add_row(struct table *table, const struct peer_entry *peer)
-{
-    char host[HOST_TEXT_SIZE], port[8], files[24], bytes[SIZE_TEXT_SIZE];
-    host_format(&peer->source.host, host);
-    snprintf(port, sizeof port, "%u", peer->source.port);
-    snprintf(files, sizeof files, "%llu", (unsigned long long)peer->files);
-    size_format(peer->bytes, bytes);
-    table_cell_string(table, host);
-    table_cell_string(table, port);
-    table_cell(table, peer->source.name);
-    table_cell_string(table, files);
-    table_cell_string(table, bytes);
-}
-
 /*
  * All pages into the table or, with --json, to stdout. Each page is progress. Returns the number of peers
  * read; 0 after an error too.
@@ -82,10 +66,11 @@ static size_t read_pages(struct output *output, struct link *link, struct table 
         if (!link_ask(link, &request, KIND_PEERS_OK, &reply))
             return count;
         for (size_t i = 0; i < reply.peers_ok.count; i++) {
+            const struct peer_entry *peer = &reply.peers_ok.entries[i];
             if (output_is_json(output))
-                print_event(output, &reply.peers_ok.entries[i]);
+                print_event(output, peer);
             else
-                add_row(table, &reply.peers_ok.entries[i]);
+                peer_table_row(table, &peer->source, peer->files, peer->bytes);
         }
         count += reply.peers_ok.count;
         request.peers.cursor = reply.peers_ok.next_cursor;
@@ -112,8 +97,7 @@ int main(int argc, char **argv)
     } else if (operand < argc) {
         output_error(output, "unexpected argument '%s' (see zpeers --help)", argv[operand]);
     } else if (link_open(&link, output, SOCKET_BROKER_CLIENT, &settings.broker, settings.timeout_ms)) {
-        struct table *table =
-            table_new((const char *const[]){"IP", ">PORT", "NAME", ">FILES", ">BYTES", NULL});
+        struct table *table = peer_table_new();
         if (read_pages(output, &link, table) > 0)
             table_print(table, output);
         table_destroy(&table);

@@ -3,8 +3,7 @@
 #include "messages/shell/loop.h"
 #include "node/search.h"
 #include "tools/cli/options.h"
-#include "tools/cli/table.h"
-#include "tools/cli/value.h"
+#include "tools/cli/rows.h"
 #include "tools/link.h"
 
 #include <stdio.h>
@@ -93,17 +92,10 @@ static bool terms_of(struct output *output, const char *text, struct search_term
 
 static void print_table(struct output *output, struct search *search)
 {
-    struct table *table = table_new((const char *const[]){"ID", ">SIZE", ">SOURCES", "NAME", NULL});
+    struct table *table = found_table_new(false);
     for (size_t i = 0; i < search_count(search); i++) {
         struct found_file found = search_at(search, i);
-        char id[13], size[SIZE_TEXT_SIZE], sources[24];
-        hex_format(found.file.id.bytes, 6, id);
-        size_format(found.file.size, size);
-        snprintf(sources, sizeof sources, "%zu", found.source_count);
-        table_cell_string(table, id);
-        table_cell_string(table, size);
-        table_cell_string(table, sources);
-        table_cell(table, found.file.name);
+        found_table_row(table, 0, &found.file, found.source_count);
     }
     if (search_count(search) > 0)
         table_print(table, output);

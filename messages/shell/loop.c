@@ -24,12 +24,20 @@ struct ticker {
     void *owner;
 };
 
+struct caught_signal {
+    int number;
+    void (*caught)(void *owner, int number); /* NULL once given back */
+    void *owner;
+};
+
 struct loop {
     zmq_pollitem_t polls[LOOP_ITEMS_MAX];
     struct item items[LOOP_ITEMS_MAX];
     size_t item_count;
     struct ticker tickers[LOOP_TICKERS_MAX];
     size_t ticker_count;
+    struct caught_signal signals[LOOP_SIGNALS_MAX];
+    size_t signal_count;
     int signal_fd;
     int signal;
     bool is_stopping;
@@ -41,6 +49,13 @@ static void on_signal(void *owner)
     struct signalfd_siginfo info;
     if (read(self->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
         return;
+    for (size_t i = 0; i < self->signal_count; i++) {
+        const struct caught_signal *signal = &self->signals[i];
+        if (signal->number == (int)info.ssi_signo && signal->caught) {
+            signal->caught(signal->owner, signal->number);
+            return;
+        }
+    }
     self->signal = (int)info.ssi_signo;
     self->is_stopping = true;
 }
@@ -162,6 +177,30 @@ static uint64_t tick_all(struct loop *self)
     }
     self->ticker_count = kept;
     return deadline_ms;
+}
+
+void loop_catch_signal(struct loop *self, int number, void (*caught)(void *owner, int number), void *owner)
+{
+    size_t slot = 0;
+    while (slot < self->signal_count && self->signals[slot].number != number)
+        slot++;
+    assert(slot < LOOP_SIGNALS_MAX);
+    if (slot == self->signal_count)
+        self->signal_count++;
+    self->signals[slot] = (struct caught_signal){number, caught, owner};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    for (size_t i = 0; i < self->signal_count; i++) {
+        if (self->signals[i].caught)
+            sigaddset(&set, self->signals[i].number);
+    }
+    sigset_t change;
+    sigemptyset(&change);
+    sigaddset(&change, number);
+    sigprocmask(sigismember(&set, number) ? SIG_BLOCK : SIG_UNBLOCK, &change, NULL);
+    signalfd(self->signal_fd, &set, 0);
 }
 
 static long wait_ms(uint64_t deadline_ms)

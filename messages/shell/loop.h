@@ -32,6 +32,14 @@ void loop_remove_fd(struct loop *self, int fd);
 bool loop_add_ticker(struct loop *self, uint64_t (*tick)(void *owner, uint64_t now_ms), void *owner);
 void loop_remove_ticker(struct loop *self, void *owner);
 
+/*
+ * Calls `caught` when the signal arrives, instead of what it does else; SIGINT and SIGTERM end the run. A
+ * later call for the same signal replaces the first, NULL gives it back. Threads that run already must have
+ * it blocked. At most LOOP_SIGNALS_MAX signals.
+ */
+#define LOOP_SIGNALS_MAX 8
+void loop_catch_signal(struct loop *self, int number, void (*caught)(void *owner, int number), void *owner);
+
 /* Runs until loop_stop(), from a callback or by a signal. Returns the signal that ended it, else 0. */
 int loop_run(struct loop *self);
 void loop_stop(struct loop *self);

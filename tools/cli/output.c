@@ -16,6 +16,8 @@ struct output {
     int exit_code;
     char *error; /* the first, escaped */
     json_t *figures;
+    void (*before)(void *owner);
+    void *before_owner;
 };
 
 int exit_combine(int a, int b)
@@ -65,9 +67,22 @@ __attribute__((format(printf, 1, 0))) static char *format_escaped(const char *fo
     return escaped;
 }
 
+void output_before_lines(struct output *self, void (*before)(void *owner), void *owner)
+{
+    self->before = before;
+    self->before_owner = owner;
+}
+
+static void tell_before(const struct output *self)
+{
+    if (self->before)
+        self->before(self->before_owner);
+}
+
 /* Takes `text`. */
 static void keep_reason(struct output *self, char *text)
 {
+    tell_before(self);
     fprintf(stderr, "%s: %s\n", self->program, text);
     if (self->error)
         free(text);
@@ -94,7 +109,7 @@ void output_reason(struct output *self, const char *format, ...)
 
 void output_note(struct output *self, const char *format, ...)
 {
-    (void)self;
+    tell_before(self);
     va_list arguments;
     va_start(arguments, format);
     char *text = format_escaped(format, arguments);
@@ -119,6 +134,7 @@ void output_line(struct output *self, const char *format, ...)
     va_start(arguments, format);
     char *text = format_escaped(format, arguments);
     va_end(arguments);
+    tell_before(self);
     bool is_written = fputs(text, stdout) != EOF && putchar('\n') != EOF;
     free(text);
     check_stdout(self, is_written);

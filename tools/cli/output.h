@@ -51,6 +51,9 @@ void output_note(struct output *self, const char *format, ...) __attribute__((fo
 void output_line(struct output *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void output_flush(struct output *self);
 
+/* `before` is called before each line goes out, whichever stream it is for; NULL ends that. */
+void output_before_lines(struct output *self, void (*before)(void *owner), void *owner);
+
 /* A new event, its "event" set; add keys in the documented order, then hand it over. */
 json_t *event_new(const char *event);
 

@@ -4,7 +4,8 @@
 
 /*
  * Aligned columns. Cells are kept until the table is printed, so it is for results of bounded length. Widths
- * are those of a terminal: wide characters count two, combining marks none.
+ * are those of a terminal: wide characters count two, combining marks none. On a terminal a row that is too
+ * long loses the end of its name, never a number or an id; into a pipe everything goes as it is.
  */
 
 #include "tools/cli/output.h"
@@ -13,7 +14,7 @@
 
 struct table;
 
-/* Titles, NULL-terminated; one that begins with `>` is a column aligned to the right. */
+/* Titles, NULL-terminated; `>` in front makes a column aligned to the right, `~` one that may be cut. */
 struct table *table_new(const char *const *titles);
 void table_destroy(struct table **self_p);
 
@@ -26,5 +27,13 @@ void table_print(const struct table *self, struct output *output);
 
 /* The columns that escaped, valid UTF-8 takes on a terminal. */
 size_t text_width(struct text t);
+
+/* A copy that takes at most so many columns (but for COLUMNS_MIN), its end an ellipsis if it was cut;
+ * malloc'd. */
+#define COLUMNS_MIN 8 /* of what is cut: less says nothing */
+char *text_fit(const char *text, size_t columns);
+
+/* The width of the terminal on stdout; SIZE_MAX when it is none. */
+size_t stdout_columns(void);
 
 #endif

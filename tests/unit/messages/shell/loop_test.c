@@ -281,3 +281,36 @@ Test(loop, the_clock_does_not_go_back_and_random_numbers_differ)
     cr_expect(ne(int, memcmp(bytes, zeros, 32), 0));
     cr_expect(eq(int, memcmp(bytes + 32, zeros, 32), 0), "nothing behind the given size is touched");
 }
+
+static unsigned caught_count;
+
+static void on_caught(void *owner, int number)
+{
+    cr_expect(eq(ptr, owner, loop));
+    cr_expect(eq(int, number, SIGINT));
+    if (++caught_count == 1)
+        raise(SIGINT);
+    else
+        loop_stop(loop);
+}
+
+Test(loop, a_signal_that_is_caught_does_not_end_the_run_until_it_is_given_back)
+{
+    loop_catch_signal(loop, SIGINT, on_caught, loop);
+    raise(SIGINT);
+    cr_expect(eq(int, loop_run(loop), 0));
+    cr_expect(eq(uint, caught_count, 2));
+    loop_catch_signal(loop, SIGINT, NULL, NULL);
+    raise(SIGINT);
+    cr_expect(eq(int, loop_run(loop), SIGINT));
+}
+
+Test(loop, signals_that_would_do_nothing_are_caught_too)
+{
+    loop_catch_signal(loop, SIGWINCH, on_caught, loop);
+    loop_catch_signal(loop, SIGWINCH, NULL, NULL);
+    raise(SIGWINCH);
+    raise(SIGTERM);
+    cr_expect(eq(int, loop_run(loop), SIGTERM));
+    cr_expect(eq(uint, caught_count, 0));
+}
