@@ -117,7 +117,9 @@ void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_r
         .rid = u->rid,
         .data = {.file = u->file, .offset = u->offset, .length = u->reply_bytes},
     };
-    peer_effects_send(effects, PEER_SEND_DATA, u->route, ticket, &data)->length = u->reply_bytes;
+    struct peer_effect *effect = peer_effects_send(effects, PEER_SEND_DATA, u->route, ticket, &data);
+    effect->offset = u->offset;
+    effect->length = u->reply_bytes;
     upload_queue_answer(self->queue, ticket, self->now_ms);
     self->figures.data_bytes_sent += u->reply_bytes;
 }

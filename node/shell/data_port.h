@@ -3,33 +3,13 @@
 #define NODE_SHELL_DATA_PORT_H
 
 /*
- * The data port: the socket at which others fetch. Runs the peer server, reads files on workers, and hands
- * the buffers to ZeroMQ without a copy. It attaches to a loop, so that any program can serve.
+ * The data port: the socket at which others fetch. It attaches to a loop, so that any program can serve.
  *
  * A requester whose queue in libzmq overflows (2048 replies that it does not read) is dropped, not waited
  * for.
  */
 
-#include "messages/shell/loop.h"
-#include "node/holdings.h"
-#include "node/peer_server.h"
-#include "node/shell/workers.h"
-
-/* Where bytes come from. All functions are called on the loop's thread. */
-struct content_source {
-    void *owner;
-    /*
-     * A descriptor to read from (the data port closes it), -1 when the file is gone. With *ret_has_stamp the
-     * file is compared with *ret_stamp before and after each read.
-     */
-    int (*open)(void *owner, struct content content, bool *ret_has_stamp, struct file_stamp *ret_stamp);
-    /* Copies hashes [first, first + count) of the chunk layer. */
-    enum disk_result (*load_hashes)(void *owner, struct content content, uint32_t first, uint32_t count,
-                                    struct hash *ret_hashes);
-    /* The file on disk is no longer what was hashed. `stamp` is what it is now, NULL when that is not known.
-     */
-    void (*changed)(void *owner, struct content content, const struct file_stamp *stamp);
-};
+#include "node/shell/uploads.h"
 
 struct data_port;
 
