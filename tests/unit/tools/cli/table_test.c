@@ -82,7 +82,11 @@ Test(table, on_a_terminal_only_the_name_loses_what_does_not_fit)
     table_destroy(&table);
     output_finish(&output);
     char text[256] = "";
-    cr_assert(read(terminal, text, sizeof text - 1) > 0);
+    for (size_t got = 0; !strstr(text, "…\r\n");) {
+        ssize_t more = read(terminal, text + got, sizeof text - 1 - got);
+        cr_assert(more > 0);
+        got += (size_t)more;
+    }
     static char expected[] = "ID               SIZE  NAME\r\n"
                              "0123456789ab  1.0 KiB  a rather…\r\n";
     cr_expect(eq(str, text, expected));
