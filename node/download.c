@@ -93,6 +93,13 @@ void download_destroy(struct download **self_p)
     *self_p = NULL;
 }
 
+void download_set_share(struct download *self, uint64_t budget_bytes, uint64_t down_rate, uint64_t now_ms)
+{
+    assert(budget_bytes >= DOWNLOAD_BUDGET_MIN);
+    self->config.budget_bytes = budget_bytes;
+    rate_limit_set(&self->down, down_rate, now_ms);
+}
+
 const struct layout *download_layout(const struct download *self)
 {
     return &self->layout;

@@ -202,6 +202,9 @@ struct download_load {
 };
 struct download_load download_load(const struct download *self);
 
+/* Changes budget_bytes and down_rate of the config: what others leave to it. */
+void download_set_share(struct download *self, uint64_t budget_bytes, uint64_t down_rate, uint64_t now_ms);
+
 /* Begins; completes at once when nothing is missing. */
 void download_start(struct download *self, uint64_t now_ms, struct download_effects *effects);
 

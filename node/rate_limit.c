@@ -24,6 +24,17 @@ static void fill(struct rate_limit *self, uint64_t now_ms)
         self->tokens = burst_of(self);
 }
 
+void rate_limit_set(struct rate_limit *self, uint64_t rate, uint64_t now_ms)
+{
+    bool was_limited = self->rate > 0;
+    if (was_limited)
+        fill(self, now_ms);
+    self->rate = rate;
+    self->filled_ms = now_ms;
+    if (!was_limited || self->tokens > burst_of(self))
+        self->tokens = burst_of(self);
+}
+
 bool rate_limit_allows(struct rate_limit *self, uint64_t now_ms)
 {
     if (self->rate == 0)

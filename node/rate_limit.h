@@ -19,6 +19,9 @@ struct rate_limit {
 
 void rate_limit_init(struct rate_limit *self, uint64_t rate, uint64_t now_ms);
 
+/* From now on; what was spent stays spent. */
+void rate_limit_set(struct rate_limit *self, uint64_t rate, uint64_t now_ms);
+
 /* True when something may be sent or asked for now. */
 bool rate_limit_allows(struct rate_limit *self, uint64_t now_ms);
 

@@ -53,3 +53,34 @@ Test(rate_limit, a_long_pause_gives_a_burst_and_not_a_flood)
     rate_limit_spend(&limit, 101);
     cr_assert(not(rate_limit_allows(&limit, UINT64_C(1) << 40)));
 }
+
+Test(rate_limit, a_new_rate_holds_from_now_on_and_forgives_no_debt)
+{
+    struct rate_limit limit;
+    rate_limit_init(&limit, 1000, 0);
+    rate_limit_spend(&limit, 1101);
+    rate_limit_set(&limit, 100, 500); /* 500 of them are paid by then */
+    cr_expect(eq(u64, rate_limit_ready_ms(&limit), 500 + 5010));
+    rate_limit_set(&limit, 10000, 500);
+    cr_expect(eq(u64, rate_limit_ready_ms(&limit), 500 + 51));
+    rate_limit_set(&limit, 0, 501);
+    cr_expect(rate_limit_allows(&limit, 501));
+    rate_limit_set(&limit, 1000, 600);
+    rate_limit_spend(&limit, 102);
+    cr_expect(not(rate_limit_allows(&limit, 600)));
+}
+
+Test(rate_limit, setting_it_again_and_again_lets_no_more_through)
+{
+    struct rate_limit limit;
+    rate_limit_init(&limit, 3000, 0);
+    uint64_t sent = 0;
+    for (uint64_t now_ms = 0; now_ms < 60000; now_ms += 10) {
+        rate_limit_set(&limit, 3000, now_ms);
+        while (rate_limit_allows(&limit, now_ms)) {
+            rate_limit_spend(&limit, 100);
+            sent += 100;
+        }
+    }
+    cr_expect(le(u64, sent, 3000 * 60 + 301 + 100));
+}
