@@ -353,7 +353,8 @@ static bool start_fetch(struct transfers *self)
         .seed_fds = self->seed_fds,
         .seed_count = self->seed_count,
     };
-    struct fetch_events events = {self, on_source, on_saved, on_starved, on_done};
+    struct fetch_events events = {
+        .owner = self, .source = on_source, .saved = on_saved, .starved = on_starved, .done = on_done};
     bool was_told = false;
     uint64_t needed = 0, room = 0;
     while (!self->is_interrupted) {
@@ -465,7 +466,7 @@ static void run_fetch(struct transfers *self)
 }
 
 /* Folder and name are chosen. */
-static void fetch_target(struct transfers *self, const struct target *target, struct tally *tally)
+static void fetch_one(struct transfers *self, const struct target *target, struct tally *tally)
 {
     struct progress_file file = {target->id,   target->root,       target->size,
                                  target->name, self->shown_folder, self->name};
@@ -507,11 +508,11 @@ void transfers_fetch(struct transfers *self, const char *text, const struct targ
         return;
     const char *output = self->options->output;
     if (output && strcmp(output, "-") == 0) {
-        fetch_target(self, target, NULL);
+        fetch_one(self, target, NULL);
     } else if (place_choose(self->output, self->options->folder, output, target->name, text, &self->folder,
                             &self->name)) {
         self->shown_folder = strdup(self->folder);
-        fetch_target(self, target, NULL);
+        fetch_one(self, target, NULL);
     }
     forget_target(self);
 }
@@ -527,7 +528,7 @@ void transfers_fetch_below(struct transfers *self, const struct target *target, 
     self->shown_folder = strdup(shown_folder);
     self->name = text_copy(name_base(text_of(target->name)));
     assert(self->shown_folder);
-    fetch_target(self, target, tally);
+    fetch_one(self, target, tally);
     forget_target(self);
 }
 
