@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <systemd/sd-daemon.h>
 
 /* One receives and sends while the other does; a third brings nothing, the core is one thread. */
 #define IO_THREADS 2
@@ -175,6 +176,14 @@ static bool print_ready(const struct listen_address *address)
     return fflush(stdout) == 0;
 }
 
+/* To systemd, if it started us. */
+static void tell_service_manager(const struct listen_address *first, size_t count)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+    listen_format(first, text);
+    sd_notifyf(0, "READY=1\nSTATUS=listening on %s%s", text, count > 1 ? " and other addresses" : "");
+}
+
 static void warn_of_few_files(struct output *output)
 {
     struct rlimit limit;
@@ -211,8 +220,10 @@ static void serve(struct endpoints *endpoints, struct output *output)
         if (!is_good)
             output_error(output, "cannot write to stdout: %s", strerror(errno));
     }
-    if (is_good)
+    if (is_good) {
+        tell_service_manager(&endpoints->entries[0], endpoints->count);
         server_run(server);
+    }
     server_destroy(&server);
 }
 

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 /* A connection may hold back a JOIN with the largest filter, some messages, and what empty frames amplify. */
@@ -196,6 +197,7 @@ bool server_bind(struct server *self, const char *endpoint, uint16_t *ret_port)
 void server_run(struct server *self)
 {
     loop_run(self->loop);
+    sd_notify(0, "STOPPING=1");
     broker_stop(self->broker, &self->effects);
     run_list(self, &self->effects); /* whom it does not reach learns it from the connection */
 }
