@@ -84,6 +84,11 @@ static void touch_session(struct peer_server *self, struct session *session, int
     HASH_ADD(hh, self->sessions, route, sizeof session->route, session);
 }
 
+void peer_server_admit(struct peer_server *self, uint32_t route, int connection, uint64_t now_ms)
+{
+    touch_session(self, add_session(self, route), connection, now_ms);
+}
+
 bool peer_server_find_file(struct peer_server *self, struct peer_effects *effects, uint32_t route,
                            uint64_t rid, const struct file_id *id, struct holding *ret_holding)
 {

@@ -64,6 +64,12 @@ void peer_server_destroy(struct peer_server **self_p);
 void peer_server_on_message(struct peer_server *self, uint32_t route, int connection, const uint8_t *header,
                             size_t size, size_t frame_count, uint64_t now_ms, struct peer_effects *effects);
 
+/* Lets a route in without HELLO: the node at the other end of a push. */
+void peer_server_admit(struct peer_server *self, uint32_t route, int connection, uint64_t now_ms);
+
+/* How long the rate would make one more READ of this requester wait. */
+uint64_t peer_server_wait_ms(const struct peer_server *self, uint32_t route, uint64_t now_ms);
+
 void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_result result, uint64_t now_ms,
                           struct peer_effects *effects);
 

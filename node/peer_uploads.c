@@ -158,6 +158,15 @@ void peer_server_on_sent(struct peer_server *self, uint64_t ticket, uint64_t now
     peer_server_pump(self, effects);
 }
 
+uint64_t peer_server_wait_ms(const struct peer_server *self, uint32_t route, uint64_t now_ms)
+{
+    if (self->up.rate == 0)
+        return 0;
+    uint64_t ready_ms = rate_limit_ready_ms(&self->up);
+    return (ready_ms > now_ms ? ready_ms - now_ms : 0) +
+           upload_queue_unanswered_bytes(self->queue, route) * 1000 / self->up.rate;
+}
+
 void peer_server_tick(struct peer_server *self, uint64_t now_ms, struct peer_effects *effects)
 {
     uint32_t route;

@@ -363,6 +363,12 @@ bool upload_queue_has(const struct upload_queue *self, uint32_t route)
     return find_requester(self, route) != NULL;
 }
 
+uint64_t upload_queue_unanswered_bytes(const struct upload_queue *self, uint32_t route)
+{
+    const struct requester *r = find_requester(self, route);
+    return r ? r->unanswered_bytes : 0;
+}
+
 bool upload_queue_is_empty(const struct upload_queue *self)
 {
     return self->queued_count == 0 && !self->in_hand;

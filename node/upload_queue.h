@@ -111,6 +111,9 @@ bool upload_queue_stalled(const struct upload_queue *self, uint64_t now_ms, uint
 /* True while the requester has anything queued or in hand. */
 bool upload_queue_has(const struct upload_queue *self, uint32_t route);
 
+/* Of its READs; at most UPLOAD_WINDOW_BYTES. */
+uint64_t upload_queue_unanswered_bytes(const struct upload_queue *self, uint32_t route);
+
 /* Nothing queued and nothing in hand. */
 bool upload_queue_is_empty(const struct upload_queue *self);
 
