@@ -3,6 +3,7 @@
 
 #include "messages/shell/loop.h"
 #include "messages/shell/socket.h"
+#include "node/program/console.h"
 #include "node/program/settings.h"
 #include "node/shell/broker_client.h"
 #include "node/shell/node_address.h"
@@ -259,6 +260,7 @@ static void print_ready(struct node *self, const struct host *host, uint16_t por
     hex_format(self->state.id.bytes, sizeof self->state.id.bytes, id);
     output_line(self->output, "ready %s %s", endpoint, id);
     output_flush(self->output);
+    console_open(self->console);
     sd_notifyf(0, "READY=1\nSTATUS=serving at %s", endpoint); /* to systemd, if it started us */
 }
 
@@ -276,6 +278,7 @@ static void on_trouble(void *owner, const char *text)
 {
     struct node *self = owner;
     output_note(self->output, "%s", text);
+    console_open(self->console);
     char endpoint[ENDPOINT_FORMAT_SIZE];
     endpoint_show(&settings.broker, endpoint);
     sd_notifyf(0, "STATUS=without the broker %s, trying again", endpoint);
@@ -387,7 +390,12 @@ bool node_start(struct node *self)
     self->shares = shares_new(self->hashing, cache);
     free(cache);
     self->holdings = holdings_new(shares_index(self->shares));
-    return (!self->is_bound || start_at_port(self)) && start_joining(self);
+    if ((self->is_bound && !start_at_port(self)) || !start_joining(self))
+        return false;
+    self->console = console_new(self);
+    if (self->is_ready)
+        console_open(self->console);
+    return true;
 }
 
 /* End. */
@@ -400,6 +408,7 @@ static void end_at_once(int number)
 
 void node_stop(struct node *self)
 {
+    console_destroy(&self->console);
     signal(SIGALRM, end_at_once);
     alarm(END_SECONDS);
     sd_notify(0, "STOPPING=1");

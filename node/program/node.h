@@ -24,6 +24,7 @@ struct node {
     struct holdings *holdings;
     struct data_port *port;
     struct broker_client *broker;
+    struct console *console;
     bool is_bound; /* the data port; until the broker assigned one, nothing that needs it has started */
     bool is_trouble_with_port_told;
     bool is_ready;

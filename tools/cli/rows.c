@@ -5,28 +5,47 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static void print_file_line(struct output *output, const char *id, const char *size, struct text name)
+/* `head` is all before the name, of the width that it takes on a terminal. */
+static void print_line(struct output *output, const char *head, struct text name)
 {
     char *escaped = text_escape(name);
-    size_t columns = stdout_columns(), before = ID_DIGITS_SHOWN + 2 + 8 + 2;
+    size_t columns = stdout_columns(), before = strlen(head);
     char *fitted = text_fit(escaped, columns > before ? columns - before : 0);
-    output_line(output, "%-*s  %8s  %s", ID_DIGITS_SHOWN, id, size, fitted);
+    output_line(output, "%s%s", head, fitted);
     free(fitted);
     free(escaped);
 }
 
 void file_lines_title(struct output *output)
 {
-    print_file_line(output, "ID", "SIZE", text_of("NAME"));
+    output_line(output, "%-*s  %8s  NAME", ID_DIGITS_SHOWN, "ID", "SIZE");
 }
 
 void file_line(struct output *output, const struct file_entry *file)
 {
-    char id[ID_DIGITS_SHOWN + 1], size[SIZE_TEXT_SIZE];
+    char id[ID_DIGITS_SHOWN + 1], size[SIZE_TEXT_SIZE], head[64];
     hex_format(file->id.bytes, ID_DIGITS_SHOWN / 2, id);
     size_format(file->size, size);
-    print_file_line(output, id, size, file->name);
+    snprintf(head, sizeof head, "%s  %8s  ", id, size);
+    print_line(output, head, file->name);
+}
+
+void own_file_title(struct output *output)
+{
+    output_line(output, "%-*s  %8s  %-*s  NAME", ID_DIGITS_SHOWN, "ID", "SIZE", FILE_STATE_WIDTH, "STATE");
+}
+
+void own_file_line(struct output *output, const struct file_id *id, uint64_t size_bytes, const char *state,
+                   struct text name)
+{
+    char digits[ID_DIGITS_SHOWN + 1] = "-", size[SIZE_TEXT_SIZE], head[64];
+    if (id)
+        hex_format(id->bytes, ID_DIGITS_SHOWN / 2, digits);
+    size_format(size_bytes, size);
+    snprintf(head, sizeof head, "%-*s  %8s  %-*s  ", ID_DIGITS_SHOWN, digits, size, FILE_STATE_WIDTH, state);
+    print_line(output, head, name);
 }
 
 static void number_cell(struct table *table, uint64_t number)

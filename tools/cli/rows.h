@@ -14,6 +14,12 @@
 void file_lines_title(struct output *output);
 void file_line(struct output *output, const struct file_entry *file);
 
+/* The same for this node's own files, `ID SIZE STATE NAME`; `id` is NULL while it is not known. */
+#define FILE_STATE_WIDTH 10
+void own_file_title(struct output *output);
+void own_file_line(struct output *output, const struct file_id *id, uint64_t size_bytes, const char *state,
+                   struct text name);
+
 /* `ID SIZE SOURCES NAME`, with numbers in front when they are of use. */
 struct table *found_table_new(bool has_numbers);
 void found_table_row(struct table *table, size_t number, const struct file_entry *file, size_t source_count);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is there: the nodes, and the broker. */
+#include "node/program/console_private.h"
+
+#include "node/program/settings.h"
+#include "tools/cli/rows.h"
+#include "tools/cli/value.h"
+
+#include <stdlib.h>
+
+static void release_peers(struct console *self)
+{
+    peers_ask_destroy(&self->peers_ask);
+}
+
+static uint64_t tick_peers(struct console *self, uint64_t now_ms)
+{
+    uint64_t next_ms = peers_ask_tick(self->peers_ask, now_ms);
+    if (next_ms != UINT64_MAX)
+        return next_ms;
+    size_t count;
+    const struct listed_peer *peers = peers_ask_peers(self->peers_ask, &count);
+    struct table *table = peer_table_new();
+    for (size_t i = 0; i < count; i++)
+        peer_table_row(table, &peers[i].source, peers[i].files, peers[i].bytes);
+    if (count > 0)
+        table_print(table, self->output);
+    table_destroy(&table);
+    if (peers_ask_problem(self->peers_ask))
+        console_say(self, "%s", peers_ask_problem(self->peers_ask));
+    else
+        console_say(self, "%zu %s", count, count == 1 ? "node" : "nodes");
+    console_end(self);
+    return UINT64_MAX;
+}
+
+void console_peers(struct console *self, const struct console_command *command)
+{
+    (void)command;
+    struct broker_client *broker = console_broker(self);
+    if (!broker)
+        return;
+    self->peers_ask = peers_ask_new(broker, CONSOLE_ANSWER_MS);
+    console_begin(self, tick_peers, release_peers);
+}
+
+void console_refresh(struct console *self, const struct console_command *command)
+{
+    shares_rescan(self->node->shares);
+    console_say(self, "scanning the shared folders");
+    if (self->node->broker)
+        console_peers(self, command);
+}
+
+static void print_tracker(struct console *self)
+{
+    char endpoint[ENDPOINT_FORMAT_SIZE];
+    endpoint_show(&settings.broker, endpoint);
+    console_print(self, "address     %s", endpoint);
+    console_print(self, "state       %s",
+                  broker_client_is_joined(self->node->broker) ? "joined" : "not joined, trying again");
+}
+
+static void release_status(struct console *self)
+{
+    status_ask_destroy(&self->status_ask);
+}
+
+static uint64_t tick_tracker(struct console *self, uint64_t now_ms)
+{
+    uint64_t next_ms = status_ask_tick(self->status_ask, now_ms), round_trip_us;
+    if (next_ms != UINT64_MAX)
+        return next_ms;
+    struct message_status_ok status;
+    print_tracker(self);
+    if (status_ask_reply(self->status_ask, &status, &round_trip_us)) {
+        console_print(self, "round trip  %.1f ms", (double)round_trip_us / 1000);
+        console_print(self, "nodes       %u", status.nodes);
+    } else {
+        console_say(self, "the broker did not answer");
+    }
+    console_end(self);
+    return UINT64_MAX;
+}
+
+void console_tracker(struct console *self, const struct console_command *command)
+{
+    (void)command;
+    if (!self->node->broker) {
+        console_say(self, "this node has no broker (--no-broker)");
+        return;
+    }
+    self->status_ask = status_ask_new(self->node->broker, CONSOLE_ANSWER_MS);
+    console_begin(self, tick_tracker, release_status);
+}
