@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "node/shell/chunk_store.h"
+#include "node/shell/chunk_store_private.h"
 
 #include "messages/sha256.h"
 
@@ -19,20 +19,7 @@
 #define PAGE          4096u
 #define MAP_MAGIC     "zswarm1\n"
 #define MAP_HEAD_SIZE (8 + 32 + 8) /* magic, id, size */
-#define SUFFIX        ".zpart"
 #define ID_DIGITS     12
-
-struct chunk_store {
-    struct layout layout;
-    struct file_id id;
-    struct file_attributes attributes;
-    int folder_fd, fd;
-    char name[PARTIAL_NAME_SIZE];
-    char partial_name[PARTIAL_NAME_SIZE]; /* empty when unnamed */
-    struct chunk_map claims;
-    struct hash *layer;
-    size_t map_size; /* head, bits, checksum, rounded up to a page */
-};
 
 static uint64_t page_up(uint64_t size)
 {
@@ -58,14 +45,14 @@ void chunk_store_partial_name(const char *name, const struct file_id *id, char r
 {
     char digits[ID_HEX_SIZE];
     hex_format(id->bytes, ID_DIGITS / 2, digits);
-    size_t room = (PARTIAL_NAME_SIZE - 1) - (1 + 1 + ID_DIGITS + strlen(SUFFIX));
+    size_t room = (PARTIAL_NAME_SIZE - 1) - (1 + 1 + ID_DIGITS + strlen(PARTIAL_SUFFIX));
     size_t size = strlen(name) < room ? strlen(name) : room;
     while (size > 0 && size < strlen(name) && ((unsigned char)name[size] & 0xc0) == 0x80)
         size--; /* not in the middle of a UTF-8 sequence */
-    snprintf(ret_name, PARTIAL_NAME_SIZE, ".%.*s.%s" SUFFIX, (int)size, name, digits);
+    snprintf(ret_name, PARTIAL_NAME_SIZE, ".%.*s.%s" PARTIAL_SUFFIX, (int)size, name, digits);
 }
 
-static bool read_all(int fd, void *bytes, size_t size, uint64_t offset)
+bool chunk_store_get(int fd, void *bytes, size_t size, uint64_t offset)
 {
     uint8_t *at = bytes;
     while (size > 0) {
@@ -97,6 +84,50 @@ static int write_all(int fd, const void *bytes, size_t size, uint64_t offset)
     return 0;
 }
 
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+    return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+int chunk_store_put(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+    struct stat status;
+    if (!is_zero(bytes, size) ||
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) != 0)
+        return write_all(fd, bytes, size, offset);
+    if (fstat(fd, &status) != 0)
+        return errno;
+    bool is_long_enough = (uint64_t)status.st_size >= offset + size;
+    return is_long_enough || ftruncate(fd, (off_t)(offset + size)) == 0 ? 0 : errno;
+}
+
+void chunk_store_remember(struct chunk_store *self)
+{
+    struct stat status;
+    if (fstat(self->fd, &status) != 0)
+        return;
+    self->change_at = status.st_ctim;
+    self->left_size = status.st_size;
+}
+
+void chunk_store_watch(struct chunk_store *self)
+{
+    struct stat status;
+    if (fstat(self->fd, &status) != 0 || status.st_size != self->left_size ||
+        status.st_ctim.tv_sec != self->change_at.tv_sec || status.st_ctim.tv_nsec != self->change_at.tv_nsec)
+        self->is_touched = true;
+}
+
+int chunk_store_write(struct chunk_store *self, const void *bytes, size_t size, uint64_t offset)
+{
+    pthread_mutex_lock(&self->writing);
+    chunk_store_watch(self);
+    int error = chunk_store_put(self->fd, bytes, size, offset);
+    chunk_store_remember(self);
+    pthread_mutex_unlock(&self->writing);
+    return error;
+}
+
 static void format_head(const struct chunk_store *self, uint8_t ret_head[MAP_HEAD_SIZE])
 {
     memcpy(ret_head, MAP_MAGIC, 8);
@@ -115,7 +146,7 @@ static bool read_map(struct chunk_store *self)
     uint8_t *map = malloc(self->map_size);
     assert(map);
     struct hash checksum;
-    bool is_valid = read_all(self->fd, map, size + sizeof checksum, map_offset(self)) &&
+    bool is_valid = chunk_store_get(self->fd, map, size + sizeof checksum, map_offset(self)) &&
                     memcmp(map, head, sizeof head) == 0;
     if (is_valid) {
         sha256(map, size, &checksum);
@@ -133,7 +164,7 @@ static void read_layer(struct chunk_store *self)
         return;
     self->layer = malloc(size);
     assert(self->layer);
-    if (!read_all(self->fd, self->layer, size, layer_offset(self))) {
+    if (!chunk_store_get(self->fd, self->layer, size, layer_offset(self))) {
         free(self->layer);
         self->layer = NULL;
     }
@@ -155,7 +186,10 @@ static struct chunk_store *store_new(const struct file_id *id, const struct layo
     assert(self);
     self->layout = *layout;
     self->id = *id;
-    self->folder_fd = self->fd = -1;
+    self->folder_fd = self->temp_fd = self->fd = -1;
+    self->range_end = layout->size;
+    int rc = pthread_mutex_init(&self->writing, NULL);
+    assert(rc == 0);
     chunk_map_init(&self->claims, layout->chunk_count);
     self->map_size = (size_t)page_up(MAP_HEAD_SIZE + layout_bitfield_size(layout) + sizeof(struct hash));
     return self;
@@ -166,9 +200,12 @@ static void store_free(struct chunk_store **self_p)
     struct chunk_store *self = *self_p;
     if (self->fd >= 0)
         close(self->fd);
+    if (self->temp_fd >= 0 && self->temp_fd != self->folder_fd)
+        close(self->temp_fd);
     if (self->folder_fd >= 0)
         close(self->folder_fd);
     chunk_map_release(&self->claims);
+    pthread_mutex_destroy(&self->writing);
     free(self->layer);
     free(self);
     *self_p = NULL;
@@ -179,7 +216,7 @@ static bool is_still_named(const struct chunk_store *self)
 {
     struct stat opened, named;
     return fstat(self->fd, &opened) == 0 &&
-           fstatat(self->folder_fd, self->partial_name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(self->temp_fd, self->partial_name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
            opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
@@ -196,7 +233,7 @@ static bool is_only_name(const struct chunk_store *self)
 static enum store_result open_partial(struct chunk_store *self)
 {
     for (unsigned tries = 0; tries < 8; tries++) {
-        self->fd = openat(self->folder_fd, self->partial_name,
+        self->fd = openat(self->temp_fd, self->partial_name,
                           O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
         if (self->fd < 0)
             return STORE_FAILED;
@@ -226,8 +263,17 @@ static void load(struct chunk_store *self)
     read_layer(self);
 }
 
-enum store_result chunk_store_open(const char *folder, const char *name, const struct file_id *id,
-                                   const struct layout *layout, struct chunk_store **ret_store)
+static bool open_folders(struct chunk_store *self, const char *folder, const char *temp)
+{
+    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    self->folder_fd = open(folder, flags);
+    self->temp_fd = temp ? open(temp, flags) : self->folder_fd;
+    return self->folder_fd >= 0 && self->temp_fd >= 0;
+}
+
+enum store_result chunk_store_open(const char *folder, const char *temp, const char *name,
+                                   const struct file_id *id, const struct layout *layout,
+                                   struct chunk_store **ret_store)
 {
     if (strlen(name) > (PARTIAL_NAME_SIZE - 1)) {
         errno = ENAMETOOLONG;
@@ -236,9 +282,9 @@ enum store_result chunk_store_open(const char *folder, const char *name, const s
     struct chunk_store *self = store_new(id, layout);
     snprintf(self->name, sizeof self->name, "%s", name);
     chunk_store_partial_name(name, id, self->partial_name);
-    self->folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum store_result result = self->folder_fd < 0 ? STORE_FAILED : open_partial(self);
+    enum store_result result = open_folders(self, folder, temp) ? open_partial(self) : STORE_FAILED;
     if (result == STORE_OK) {
+        chunk_store_remember(self);
         load(self);
         *ret_store = self;
         return STORE_OK;
@@ -258,6 +304,7 @@ enum store_result chunk_store_open_unnamed(const struct file_id *id, const struc
         return STORE_FAILED;
     struct chunk_store *self = store_new(id, layout);
     self->fd = fd;
+    chunk_store_remember(self);
     *ret_store = self;
     return STORE_OK;
 }
@@ -273,7 +320,7 @@ void chunk_store_discard(struct chunk_store **self_p)
     if (!*self_p)
         return;
     if ((*self_p)->partial_name[0])
-        unlinkat((*self_p)->folder_fd, (*self_p)->partial_name, 0);
+        unlinkat((*self_p)->temp_fd, (*self_p)->partial_name, 0);
     store_free(self_p);
 }
 
@@ -297,6 +344,27 @@ const struct hash *chunk_store_layer(const struct chunk_store *self)
     return self->layer;
 }
 
+void chunk_store_set_range(struct chunk_store *self, uint64_t begin, uint64_t end)
+{
+    assert(begin <= end);
+    assert(end <= self->layout.size);
+    self->range_begin = begin;
+    self->range_end = end;
+}
+
+/* The chunks of the range that are not here, and the file that is cut out of them. */
+static uint64_t range_needed(const struct chunk_store *self)
+{
+    uint64_t chunk_size = UINT64_C(1) << self->layout.chunk_log2;
+    uint64_t needed = self->map_size + layer_size(self);
+    for (uint64_t at = self->range_begin / chunk_size * chunk_size; at < self->range_end; at += chunk_size) {
+        uint32_t chunk = (uint32_t)(at >> self->layout.chunk_log2);
+        if (!chunk_map_has(&self->claims, chunk))
+            needed += layout_chunk_length(&self->layout, chunk);
+    }
+    return needed + (self->partial_name[0] ? self->range_end - self->range_begin : 0);
+}
+
 bool chunk_store_space(const struct chunk_store *self, uint64_t *ret_needed, uint64_t *ret_free)
 {
     struct stat status;
@@ -306,6 +374,8 @@ bool chunk_store_space(const struct chunk_store *self, uint64_t *ret_needed, uin
     uint64_t allocated = (uint64_t)status.st_blocks * 512;
     uint64_t wanted = layer_offset(self) + layer_size(self);
     *ret_needed = wanted > allocated ? wanted - allocated : 0;
+    if (self->range_begin > 0 || self->range_end < self->layout.size)
+        *ret_needed = range_needed(self);
     *ret_free = (uint64_t)fs.f_bavail * fs.f_frsize;
     return true;
 }
@@ -321,53 +391,14 @@ int chunk_store_write_map(struct chunk_store *self, const uint8_t *bits)
     struct hash checksum;
     sha256(map, size, &checksum);
     memcpy(map + size, checksum.bytes, sizeof checksum.bytes);
-    int error = write_all(self->fd, map, self->map_size, map_offset(self));
+    int error = chunk_store_write(self, map, self->map_size, map_offset(self));
     free(map);
     return error;
 }
 
 int chunk_store_write_layer(struct chunk_store *self, const struct hash *layer)
 {
-    return write_all(self->fd, layer, layer_size(self), layer_offset(self));
-}
-
-int chunk_store_rename(int folder_fd, const char *from, const char *to, bool must_replace)
-{
-    if (must_replace)
-        return renameat(folder_fd, from, folder_fd, to) == 0 ? 0 : errno;
-    if (renameat2(folder_fd, from, folder_fd, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return errno;
-    if (linkat(folder_fd, from, folder_fd, to, 0) != 0)
-        return errno;
-    return unlinkat(folder_fd, from, 0) == 0 ? 0 : errno;
-}
-
-void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes)
-{
-    self->attributes = *attributes;
-}
-
-enum publish_result chunk_store_publish(struct chunk_store *self, bool must_replace)
-{
-    /* The final name must never stand for less than synced bytes of exactly the right size. */
-    if (ftruncate(self->fd, (off_t)self->layout.size) != 0)
-        return PUBLISH_FAILED;
-    file_attributes_apply(&self->attributes, self->fd);
-    if (fdatasync(self->fd) != 0)
-        return PUBLISH_FAILED;
-    /* Whoever removed our file may have begun another under its name, which is not verified. */
-    int error = is_still_named(self)
-                    ? chunk_store_rename(self->folder_fd, self->partial_name, self->name, must_replace)
-                    : ENOENT;
-    if (error != 0) {
-        errno = error;
-        return error == EEXIST ? PUBLISH_EXISTS : PUBLISH_FAILED;
-    }
-    if (fsync(self->folder_fd) != 0 && errno != EINVAL) /* some network file systems cannot sync folders */
-        return PUBLISH_FAILED;
-    return PUBLISH_OK;
+    return chunk_store_write(self, layer, layer_size(self), layer_offset(self));
 }
 
 void chunk_store_find_others(const char *folder, const char *name, const struct file_id *id, void *owner,
@@ -378,13 +409,13 @@ void chunk_store_find_others(const char *folder, const char *name, const struct 
         return;
     char ours[PARTIAL_NAME_SIZE];
     chunk_store_partial_name(name, id, ours);
-    size_t suffix_size = ID_DIGITS + strlen(SUFFIX);
+    size_t suffix_size = ID_DIGITS + strlen(PARTIAL_SUFFIX);
     size_t size = strlen(ours), stem_size = size - suffix_size;
     struct dirent *entry;
     while ((entry = readdir(dir))) {
         const char *other = entry->d_name;
         if (strlen(other) == size && strcmp(other, ours) != 0 && memcmp(other, ours, stem_size) == 0 &&
-            strcmp(other + size - strlen(SUFFIX), SUFFIX) == 0 &&
+            strcmp(other + size - strlen(PARTIAL_SUFFIX), PARTIAL_SUFFIX) == 0 &&
             strspn(other + stem_size, "0123456789abcdef") == ID_DIGITS)
             found(owner, dirfd(dir), other);
     }

@@ -26,9 +26,20 @@ enum store_result {
 
 enum publish_result {
     PUBLISH_OK,
-    PUBLISH_EXISTS, /* another file has the name; the partial file is kept, complete */
-    PUBLISH_FAILED, /* errno; kept, and to be hashed again */
+    PUBLISH_EXISTS,  /* another file has the name; the partial file is kept, complete */
+    PUBLISH_TOUCHED, /* another program has changed the partial file: hash it again, then publish again */
+    PUBLISH_FAILED,  /* errno; kept, and to be hashed again */
 };
+
+/* What to do when another file has the target's name. */
+enum publish_conflict {
+    CONFLICT_FAILS,    /* PUBLISH_EXISTS */
+    CONFLICT_REPLACES, /* atomically */
+    CONFLICT_NUMBERS,  /* the target gets ` (2)` before its extension, or the next number that is free */
+};
+
+/* More files of one name are somebody's mistake: PUBLISH_EXISTS. */
+#define PUBLISH_NUMBER_MAX 999
 
 struct chunk_store;
 
@@ -38,13 +49,19 @@ struct chunk_store;
 /* `.NAME.<12 digits>.zpart`, NAME cut short when it would not fit; the id keeps it unique. */
 void chunk_store_partial_name(const char *name, const struct file_id *id, char ret_name[PARTIAL_NAME_SIZE]);
 
-/* Renames within a folder; without `must_replace` never over another file, also where the file system cannot
- * do that in one step. 0 or an errno: EEXIST. */
-int chunk_store_rename(int folder_fd, const char *from, const char *to, bool must_replace);
+/*
+ * Renames the open file `fd` within a file system; without `must_replace` never over another file, also where
+ * the file system cannot do that in one step. 0 or an errno: EEXIST; ENOENT when `from` does not stand for
+ * `fd`, or something else took its place in the moment between look and rename: then `to` stands for that,
+ * and with `must_replace` what it replaced is gone.
+ */
+int chunk_store_rename(int fd, int from_fd, const char *from, int to_fd, const char *to, bool must_replace);
 
-/* Opens or makes the partial file in `folder` for a target called `name` (one path component). */
-enum store_result chunk_store_open(const char *folder, const char *name, const struct file_id *id,
-                                   const struct layout *layout, struct chunk_store **ret_store);
+/* Opens or makes the partial file for a target called `name` (one path component) in `folder`; in the folder
+ * `temp` of the same file system, or beside the target when that is NULL. */
+enum store_result chunk_store_open(const char *folder, const char *temp, const char *name,
+                                   const struct file_id *id, const struct layout *layout,
+                                   struct chunk_store **ret_store);
 
 /* For a target that is not a file: an unnamed temporary file in $TMPDIR. */
 enum store_result chunk_store_open_unnamed(const struct file_id *id, const struct layout *layout,
@@ -54,7 +71,18 @@ enum store_result chunk_store_open_unnamed(const struct file_id *id, const struc
 void chunk_store_close(struct chunk_store **self_p);
 void chunk_store_discard(struct chunk_store **self_p);
 
+/* To read and sync. */
 int chunk_store_fd(const struct chunk_store *self);
+
+/*
+ * The only way to write, from any thread: 0 or an errno. Zeros become holes. What another program writes is
+ * noticed by the file's change time, at the next call or at the end; not within one tick of the kernel's
+ * clock (4 ms; none from Linux 6.13).
+ */
+int chunk_store_write(struct chunk_store *self, const void *bytes, size_t size, uint64_t offset);
+
+/* Only [begin, end) of the file is wanted: space and publishing are about a file of these bytes. */
+void chunk_store_set_range(struct chunk_store *self, uint64_t begin, uint64_t end);
 const char *chunk_store_name(const struct chunk_store *self);
 
 /* The chunks that may be here: by the map, or all that could be when there is no valid map. */
@@ -74,10 +102,14 @@ int chunk_store_write_layer(struct chunk_store *self, const struct hash *layer);
 void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes);
 
 /*
- * Drops map and layer, syncs, and renames to the target without replacing (`must_replace`: atomically instead
- * of it). On a worker: it syncs. After PUBLISH_OK only chunk_store_close() is left to do.
+ * Drops map and layer, syncs, and renames to the target. A range is copied into a file of its own, and the
+ * partial file removed unless an earlier run left chunks outside the range in it. On a worker: it syncs.
+ * After PUBLISH_OK only chunk_store_target() and chunk_store_close() are left to call.
  */
-enum publish_result chunk_store_publish(struct chunk_store *self, bool must_replace);
+enum publish_result chunk_store_publish(struct chunk_store *self, enum publish_conflict conflict);
+
+/* The target's name in its folder, with the number that it got. Valid until closed. */
+const char *chunk_store_target(const struct chunk_store *self);
 
 /* Partial files in `folder` of the same name and another id; calls `found` for each. */
 void chunk_store_find_others(const char *folder, const char *name, const struct file_id *id, void *owner,

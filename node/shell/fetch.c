@@ -7,10 +7,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Whoever writes to a partial file again and again means it. */
+#define DOUBTS_MAX 3
 
 static void run_effects(struct fetch *self, struct inbound *inbound);
 
@@ -167,10 +171,32 @@ void fetch_checked(struct fetch *self, uint32_t chunk, bool is_right)
     run_effects(self, NULL);
 }
 
+void fetch_doubt(struct fetch *self)
+{
+    if (++self->doubt_count > DOUBTS_MAX) {
+        fetch_finish(self, FETCH_DISK_FAILED, ETXTBSY);
+        return;
+    }
+    self->is_complete = self->is_publishing = false;
+    self->is_map_stale = true;
+    download_doubt(self->download, clock_now_ms(), &self->effects);
+    run_effects(self, NULL);
+}
+
+/* While nothing is written to it, a pipe does not tell that its reader went. */
+static bool is_pipe_lost(const struct fetch *self)
+{
+    struct pollfd pipe = {.fd = self->pipe_fd};
+    return self->pipe_fd >= 0 && !self->is_piping && poll(&pipe, 1, 0) > 0 &&
+           (pipe.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 static uint64_t tick(void *owner, uint64_t now_ms)
 {
     struct fetch *self = owner;
     free_stopped_links(self);
+    if (!self->is_finished && !self->is_stopped && is_pipe_lost(self))
+        fetch_finish(self, FETCH_DISK_FAILED, EPIPE);
     if (self->is_finished || self->is_stopped)
         return UINT64_MAX;
     bool has_links = false;
@@ -185,10 +211,20 @@ static uint64_t tick(void *owner, uint64_t now_ms)
         run_effects(self, NULL);
     }
     uint64_t next_ms = self->is_finished ? UINT64_MAX : download_next_deadline_ms(self->download);
-    uint64_t sweep_ms = has_links ? now_ms + GUARD_SWEEP_MS : UINT64_MAX;
+    uint64_t sweep_ms = has_links || self->pipe_fd >= 0 ? now_ms + GUARD_SWEEP_MS : UINT64_MAX;
     if (next_ms <= now_ms) /* a deadline that could not be met now is not worth a spin */
         next_ms = now_ms + 1;
     return next_ms < sweep_ms ? next_ms : sweep_ms;
+}
+
+static uint64_t range_end(const struct download_config *config)
+{
+    return config->range_end ? config->range_end : config->size;
+}
+
+static bool is_range(const struct download_config *config)
+{
+    return config->range_begin > 0 || range_end(config) < config->size;
 }
 
 static enum fetch_start open_store(struct fetch *self, const struct fetch_config *config,
@@ -196,14 +232,17 @@ static enum fetch_start open_store(struct fetch *self, const struct fetch_config
 {
     const struct download_config *download = &config->download;
     struct layout layout = layout_of(download->size);
-    enum store_result result =
-        config->pipe_fd >= 0
-            ? chunk_store_open_unnamed(&download->id, &layout, &self->store)
-            : chunk_store_open(config->folder, config->name, &download->id, &layout, &self->store);
+    enum store_result result = config->pipe_fd >= 0
+                                   ? chunk_store_open_unnamed(&download->id, &layout, &self->store)
+                                   : chunk_store_open(config->folder, config->temp, config->name,
+                                                      &download->id, &layout, &self->store);
     if (result != STORE_OK)
         return result == STORE_LOCKED ? FETCH_LOCKED : FETCH_REFUSED;
+    if (is_range(download))
+        chunk_store_set_range(self->store, download->range_begin, range_end(download));
     if (!chunk_store_space(self->store, ret_needed, ret_free))
         return FETCH_REFUSED;
+    *ret_free = *ret_free > config->reserved_bytes ? *ret_free - config->reserved_bytes : 0;
     return *ret_needed > *ret_free ? FETCH_NO_SPACE : FETCH_STARTED;
 }
 
@@ -265,9 +304,13 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
     self->loop = loop;
     self->workers = workers;
     self->events = *events;
-    self->must_replace = config->must_replace;
+    self->conflict = config->must_replace  ? CONFLICT_REPLACES
+                     : config->must_number ? CONFLICT_NUMBERS
+                                           : CONFLICT_FAILS;
     chunk_store_set_attributes(self->store, &config->attributes);
     self->pipe_fd = config->pipe_fd >= 0 ? pipe_open(config->pipe_fd) : -1;
+    self->pipe_offset = config->download.range_begin;
+    self->pipe_end = range_end(&config->download);
     assert(config->seed_count <= FETCH_SEEDS_MAX);
     self->seed_count = config->seed_count;
     for (size_t i = 0; i < config->seed_count; i++)
@@ -301,6 +344,12 @@ void fetch_stop(struct fetch *self)
     loop_remove_ticker(self->loop, self);
 }
 
+void fetch_discard(struct fetch *self)
+{
+    self->must_discard = true;
+    fetch_stop(self);
+}
+
 void fetch_destroy(struct fetch **self_p)
 {
     struct fetch *self = *self_p;
@@ -311,6 +360,8 @@ void fetch_destroy(struct fetch **self_p)
     free_stopped_links(self);
     download_effects_release(&self->effects);
     download_destroy(&self->download);
+    if (self->must_discard)
+        chunk_store_discard(&self->store);
     chunk_store_close(&self->store);
     close_pipe(self);
     free(self);
@@ -364,6 +415,16 @@ const struct hash *fetch_layer(const struct fetch *self)
 int fetch_reader(const struct fetch *self)
 {
     return fcntl(chunk_store_fd(self->store), F_DUPFD_CLOEXEC, 0);
+}
+
+const char *fetch_target(const struct fetch *self)
+{
+    return chunk_store_target(self->store);
+}
+
+void fetch_set_share(struct fetch *self, uint64_t budget_bytes, uint64_t down_rate)
+{
+    download_set_share(self->download, budget_bytes, down_rate, clock_now_ms());
 }
 
 struct fetch_load fetch_load(const struct fetch *self)

@@ -19,7 +19,8 @@ enum fetch_outcome {
     FETCH_EXISTS,      /* complete, but another file has taken the name meanwhile; the partial file is kept */
     FETCH_STARVED,     /* no source is left */
     FETCH_TIMED_OUT,   /* no verified chunk within the timeout */
-    FETCH_DISK_FAILED, /* writing, syncing or renaming failed: an errno */
+    FETCH_DISK_FAILED, /* writing, syncing or renaming failed: an errno; EPIPE when the reader of a pipe went,
+                          ETXTBSY when another program keeps changing the partial file */
 };
 
 struct fetch_events {
@@ -35,14 +36,18 @@ struct fetch_events {
 
 struct fetch_config {
     struct download_config download;
-    const char *folder;                /* where the target and its partial file are */
-    const char *name;                  /* the target's name in it */
+    const char *folder;                /* where the target is */
+    const char *temp;                  /* where its partial file is; NULL: beside it */
+    const char *name;                  /* the target's name in `folder` */
     struct file_attributes attributes; /* of the target */
     /* Other files that may hold chunks of this one at the same place (an older version): they are copied
      * where they match. Open until the fetch is destroyed. */
     const int *seed_fds;
     size_t seed_count; /* at most FETCH_SEEDS_MAX */
     bool must_replace; /* an existing target is replaced at the end */
+    bool must_number;  /* or the new one gets a number */
+    /* Bytes that others are going to write to the same file system: they are not free. */
+    uint64_t reserved_bytes;
     int pipe_fd; /* -1, or write there in order instead of into a target; folder and name are not used */
 };
 
@@ -62,6 +67,9 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
 
 /* Stops everything but what is running on the workers; keeps the partial file. No events any more. */
 void fetch_stop(struct fetch *self);
+
+/* The same, and fetch_destroy() removes the partial file. */
+void fetch_discard(struct fetch *self);
 
 /* After workers_destroy(), or once fetch_is_idle(). */
 void fetch_destroy(struct fetch **self_p);
@@ -85,6 +93,12 @@ const struct hash *fetch_layer(const struct fetch *self);
 /* A further descriptor of the partial file, to serve verified chunks from; the caller closes it. -1 with
  * errno. */
 int fetch_reader(const struct fetch *self);
+
+/* After FETCH_PUBLISHED: the name that the target got. Valid as long as the fetch. */
+const char *fetch_target(const struct fetch *self);
+
+/* What it may take while others run too, as in its download_config. */
+void fetch_set_share(struct fetch *self, uint64_t budget_bytes, uint64_t down_rate);
 
 /* How busy it is, and what its workers have spent so far. */
 struct fetch_load {

@@ -42,21 +42,6 @@ static bool is_right(const uint8_t *bytes, const struct process_order *order)
     return true;
 }
 
-static int write_at(int fd, const uint8_t *bytes, uint32_t size, uint64_t offset)
-{
-    while (size > 0) {
-        ssize_t written = pwrite(fd, bytes, size, (off_t)offset);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written < 0 ? errno : ENOSPC;
-        bytes += written;
-        size -= (uint32_t)written;
-        offset += (uint64_t)written;
-    }
-    return 0;
-}
-
 /* A payload that came in: hashed and written from the buffer it was received in. */
 struct process_job {
     struct job job;
@@ -95,8 +80,7 @@ static void run_process(struct job *job)
         self->result.status = PROCESSED_MISMATCH;
         return;
     }
-    int error =
-        write_at(chunk_store_fd(self->fetch->store), bytes, self->order.run.length, self->order.run.offset);
+    int error = chunk_store_write(self->fetch->store, bytes, self->order.run.length, self->order.run.offset);
     self->write_ns = now_ns() - hashed_ns;
     self->result.status = error ? PROCESSED_FAILED : PROCESSED_OK;
     self->result.error_number = error;
@@ -171,8 +155,9 @@ static void run_check(struct job *job)
     int fd = chunk_store_fd(fetch->store);
     self->is_right = holds_chunk(self, fd, bytes);
     for (size_t i = 0; i < fetch->seed_count && !self->is_right; i++) {
-        self->is_right = holds_chunk(self, fetch->seed_fds[i], bytes) &&
-                         write_at(fd, bytes, self->order.run.length, self->order.run.offset) == 0;
+        self->is_right =
+            holds_chunk(self, fetch->seed_fds[i], bytes) &&
+            chunk_store_write(fetch->store, bytes, self->order.run.length, self->order.run.offset) == 0;
     }
     free(bytes);
 }
@@ -376,7 +361,7 @@ static void pipe_done(struct job *job)
     struct fetch *fetch = self->fetch;
     fetch->job_count--;
     fetch->is_piping = false;
-    fetch->piped_bytes = self->begin;
+    fetch->pipe_offset = self->begin;
     int error_number = self->error_number;
     free(self);
     if (fetch->is_stopped || fetch->is_finished)
@@ -394,21 +379,21 @@ void fetch_advance_pipe(struct fetch *self)
     if (self->pipe_fd < 0 || self->is_piping)
         return;
     const struct layout *layout = download_layout(self->download);
-    if (self->piped_bytes == layout->size)
+    if (self->pipe_offset == self->pipe_end)
         return;
     const struct chunk_map *chunks = download_chunks(self->download);
-    uint32_t chunk = (uint32_t)(self->piped_bytes >> layout->chunk_log2);
-    uint64_t end = self->piped_bytes;
+    uint32_t chunk = (uint32_t)(self->pipe_offset >> layout->chunk_log2);
+    uint64_t end = (uint64_t)chunk << layout->chunk_log2;
     for (; chunk < layout->chunk_count && chunk_map_has(chunks, chunk); chunk++)
         end += layout_chunk_length(layout, chunk);
-    if (end == self->piped_bytes)
+    if (end <= self->pipe_offset)
         return;
     struct pipe_job *job = calloc(1, sizeof *job);
     assert(job);
     job->job = (struct job){.run = run_pipe, .done = pipe_done};
     job->fetch = self;
-    job->begin = self->piped_bytes;
-    job->end = end;
+    job->begin = self->pipe_offset;
+    job->end = end < self->pipe_end ? end : self->pipe_end;
     self->is_piping = true;
     put(self, &job->job);
 }
@@ -423,7 +408,7 @@ struct publish_job {
 static void run_publish(struct job *job)
 {
     struct publish_job *self = (struct publish_job *)job;
-    self->result = chunk_store_publish(self->fetch->store, self->fetch->must_replace);
+    self->result = chunk_store_publish(self->fetch->store, self->fetch->conflict);
     self->error_number = errno;
 }
 
@@ -441,6 +426,8 @@ static void publish_done(struct job *job)
         fetch_finish(fetch, FETCH_PUBLISHED, 0);
     else if (result == PUBLISH_EXISTS)
         fetch_finish(fetch, FETCH_EXISTS, 0);
+    else if (result == PUBLISH_TOUCHED)
+        fetch_doubt(fetch);
     else
         fetch_finish(fetch, FETCH_DISK_FAILED, error_number);
 }
@@ -452,7 +439,7 @@ void fetch_try_publish(struct fetch *self)
         self->is_syncing)
         return;
     if (self->pipe_fd >= 0) {
-        if (!self->is_piping && self->piped_bytes == download_layout(self->download)->size)
+        if (!self->is_piping && self->pipe_offset == self->pipe_end)
             fetch_finish(self, FETCH_PUBLISHED, 0);
         return;
     }

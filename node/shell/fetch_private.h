@@ -20,7 +20,8 @@ struct fetch {
     struct download *download;
     struct download_effects effects;
     struct chunk_store *store;
-    bool must_replace;
+    enum publish_conflict conflict;
+    bool must_discard;
     int seed_fds[FETCH_SEEDS_MAX]; /* the owner's */
     size_t seed_count;
     struct source_link *links[DOWNLOAD_SOURCES_MAX];
@@ -30,11 +31,12 @@ struct fetch {
     bool is_map_stale, is_map_being_kept, is_layer_kept;
     bool is_syncing;
     uint64_t unsynced_bytes, synced_at_ms;
-    uint64_t hash_ns, write_ns; /* spent by jobs that are done */
-    int pipe_fd;                /* ours */
-    uint64_t piped_bytes;
+    uint64_t hash_ns, write_ns;     /* spent by jobs that are done */
+    int pipe_fd;                    /* ours */
+    uint64_t pipe_offset, pipe_end; /* in the file: what the pipe is still to get */
     bool is_piping;
     bool is_complete, is_publishing, is_starved;
+    unsigned doubt_count;
     bool is_finished;       /* done() was called */
     atomic_bool is_stopped; /* no more events; a worker that waits for a pipe looks at it too */
 };
@@ -43,6 +45,9 @@ struct fetch {
 void fetch_processed(struct fetch *self, uint32_t ticket, const struct processed *result);
 void fetch_checked(struct fetch *self, uint32_t chunk, bool is_right);
 void fetch_finish(struct fetch *self, enum fetch_outcome outcome, int error_number);
+
+/* Another program wrote to the partial file: all is hashed again, what is wrong fetched again. */
+void fetch_doubt(struct fetch *self);
 
 /* Jobs (fetch_jobs.c). */
 void fetch_process(struct fetch *self, const struct process_order *order, zmq_msg_t *payload); /* takes it */

@@ -51,7 +51,8 @@ enum landing_result landing_look(struct landing *self, const struct landing_file
 enum landing_result landing_write(struct landing *self, const struct landing_file *file,
                                   const uint8_t *bytes);
 
-/* Gives the partial file its name: OK, DIFFERENT when another has it and is not to be replaced, or FAILED. */
+/* Gives the partial file its name: OK, DIFFERENT when another has it and is not to be replaced, or FAILED;
+ * with ETXTBSY when another program has changed it since it was written. */
 enum landing_result landing_publish(struct landing *self, const struct landing_file *file, bool must_replace);
 
 /*

@@ -4,76 +4,9 @@
  * character, a damaged or foreign map claims nothing (and everything is fetched again) or is trusted with
  * more than it says, the final name stands for something unfinished or replaces what the user had.
  */
-#include "node/shell/chunk_store.h"
-
-#include "tests/support/folder.h"
-
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
-#include <errno.h>
-
-#define FILE_SIZE (UINT64_C(300000)) /* five chunks of 64 KiB, the last a short one */
-#define PARTIAL   ".film.mkv.a1a1a1a1a1a1.zpart"
-
-static struct folder folder;
-static const struct file_id file = {{[0 ... 31] = 0xa1}}, other_file = {{[0 ... 31] = 0xb2}};
-static struct layout layout;
-
-static void make_folder(void)
-{
-    folder = folder_new();
-    layout = layout_of(FILE_SIZE);
-}
-
-static void remove_folder(void)
-{
-    folder_remove(&folder);
-}
+#include "tests/unit/node/shell/chunk_store_world.h"
 
 TestSuite(chunk_store, .init = make_folder, .fini = remove_folder, .timeout = 60);
-
-static struct chunk_store *open_named(const char *name, const struct file_id *id)
-{
-    struct chunk_store *store = NULL;
-    cr_assert(eq(int, chunk_store_open(folder.path, name, id, &layout, &store), STORE_OK));
-    return store;
-}
-
-static struct chunk_store *open_store(void)
-{
-    return open_named("film.mkv", &file);
-}
-
-static bool exists(const char *name)
-{
-    struct stat status;
-    return lstat(folder_path(&folder, name), &status) == 0;
-}
-
-static uint64_t size_of(const char *name)
-{
-    struct stat status;
-    cr_assert(eq(int, stat(folder_path(&folder, name), &status), 0));
-    return (uint64_t)status.st_size;
-}
-
-/* Writes the whole content, `fill` in each byte. */
-static void fill_content(struct chunk_store *store, char fill)
-{
-    static char content[FILE_SIZE];
-    memset(content, fill, sizeof content);
-    cr_assert(eq(i64, pwrite(chunk_store_fd(store), content, sizeof content, 0), (int64_t)sizeof content));
-}
-
-static char first_byte_of(const char *name)
-{
-    char byte = 0;
-    FILE *in = fopen(folder_path(&folder, name), "re");
-    cr_assert(in != NULL);
-    cr_assert(eq(sz, fread(&byte, 1, 1, in), 1));
-    fclose(in);
-    return byte;
-}
 
 /* Names. */
 
@@ -101,7 +34,7 @@ Test(chunk_store, a_long_name_is_cut_between_characters_so_that_it_fits)
     cr_expect(eq(sz, strlen(partial), 1 + 234 + 1 + 12 + 6));
     cr_expect(eq(int, memcmp(partial + 1, name, 234), 0));
     cr_expect(eq(int, strcmp(partial + 1 + 234, ".a1a1a1a1a1a1.zpart"), 0));
-    cr_assert(eq(int, chunk_store_publish(store, false), PUBLISH_OK));
+    cr_assert(eq(int, chunk_store_publish(store, CONFLICT_FAILS), PUBLISH_OK));
     cr_expect(exists(name), "the target has its whole name");
     chunk_store_close(&store);
 }
@@ -112,14 +45,14 @@ Test(chunk_store, a_name_that_no_folder_takes_and_a_folder_that_is_none_are_refu
     char name[300];
     memset(name, 'n', sizeof name);
     name[256] = '\0';
-    cr_expect(eq(int, chunk_store_open(folder.path, name, &file, &layout, &untouched), STORE_FAILED));
+    cr_expect(eq(int, chunk_store_open(folder.path, NULL, name, &file, &layout, &untouched), STORE_FAILED));
     cr_expect(eq(int, errno, ENAMETOOLONG));
     const char *missing = folder_path(&folder, "missing");
-    cr_expect(eq(int, chunk_store_open(missing, "x", &file, &layout, &untouched), STORE_FAILED));
+    cr_expect(eq(int, chunk_store_open(missing, NULL, "x", &file, &layout, &untouched), STORE_FAILED));
     cr_expect(eq(int, errno, ENOENT));
     folder_write(&folder, "plain", "x");
     const char *plain = folder_path(&folder, "plain");
-    cr_expect(eq(int, chunk_store_open(plain, "x", &file, &layout, &untouched), STORE_FAILED));
+    cr_expect(eq(int, chunk_store_open(plain, NULL, "x", &file, &layout, &untouched), STORE_FAILED));
     cr_expect(eq(int, errno, ENOTDIR));
     cr_expect(untouched == NULL);
 }
@@ -129,14 +62,17 @@ Test(chunk_store, what_is_not_a_plain_file_under_the_partial_name_is_not_followe
     struct chunk_store *untouched = NULL;
     folder_write(&folder, "precious", "x");
     folder_link(&folder, "precious", PARTIAL);
-    cr_expect(eq(int, chunk_store_open(folder.path, "film.mkv", &file, &layout, &untouched), STORE_FAILED));
+    cr_expect(
+        eq(int, chunk_store_open(folder.path, NULL, "film.mkv", &file, &layout, &untouched), STORE_FAILED));
     cr_expect(eq(int, errno, ELOOP));
     cr_assert(eq(int, unlink(folder_path(&folder, PARTIAL)), 0));
     cr_assert(eq(int, mkfifo(folder_path(&folder, PARTIAL), 0600), 0));
-    cr_expect(eq(int, chunk_store_open(folder.path, "film.mkv", &file, &layout, &untouched), STORE_FAILED));
+    cr_expect(
+        eq(int, chunk_store_open(folder.path, NULL, "film.mkv", &file, &layout, &untouched), STORE_FAILED));
     cr_assert(eq(int, unlink(folder_path(&folder, PARTIAL)), 0));
     cr_assert(eq(int, link(folder_path(&folder, "precious"), folder_path(&folder, PARTIAL)), 0));
-    cr_expect(eq(int, chunk_store_open(folder.path, "film.mkv", &file, &layout, &untouched), STORE_FAILED));
+    cr_expect(
+        eq(int, chunk_store_open(folder.path, NULL, "film.mkv", &file, &layout, &untouched), STORE_FAILED));
     cr_expect(eq(int, errno, EMLINK));
     cr_expect(eq(u64, size_of("precious"), 1));
     cr_expect(untouched == NULL);
@@ -147,7 +83,8 @@ Test(chunk_store, what_is_not_a_plain_file_under_the_partial_name_is_not_followe
 Test(chunk_store, a_second_program_is_kept_out_until_the_first_is_done)
 {
     struct chunk_store *first = open_store(), *second = NULL;
-    cr_expect(eq(int, chunk_store_open(folder.path, "film.mkv", &file, &layout, &second), STORE_LOCKED));
+    cr_expect(
+        eq(int, chunk_store_open(folder.path, NULL, "film.mkv", &file, &layout, &second), STORE_LOCKED));
     cr_expect(second == NULL);
     struct chunk_store *unrelated = open_named("film.mkv", &other_file);
     chunk_store_close(&unrelated);
@@ -157,14 +94,6 @@ Test(chunk_store, a_second_program_is_kept_out_until_the_first_is_done)
 }
 
 /* Map and layer. */
-
-static void claims_are(const struct chunk_store *store, const char *expected)
-{
-    const struct chunk_map *claims = chunk_store_claims(store);
-    cr_assert(eq(u32, claims->count, layout.chunk_count));
-    for (uint32_t i = 0; i < claims->count; i++)
-        cr_expect(eq(int, chunk_map_has(claims, i), expected[i] == '1'), "chunk %u of %s", i, expected);
-}
 
 static void write_map(uint8_t bits)
 {
@@ -280,98 +209,6 @@ Test(chunk_store, foreign_content_claims_the_chunks_that_fit_into_it)
     store = open_store();
     claims_are(store, "11111");
     chunk_store_close(&store);
-}
-
-/* Publishing. */
-
-Test(chunk_store, a_published_file_is_the_content_and_nothing_else)
-{
-    struct hash layer[5] = {0};
-    uint8_t bits = 0xf8;
-    struct chunk_store *store = open_store();
-    fill_content(store, 'c');
-    chunk_store_write_layer(store, layer);
-    chunk_store_write_map(store, &bits);
-    cr_assert(eq(int, chunk_store_publish(store, false), PUBLISH_OK));
-    chunk_store_close(&store);
-    cr_expect(not(exists(PARTIAL)));
-    cr_expect(eq(u64, size_of("film.mkv"), FILE_SIZE));
-    cr_expect(eq(chr, first_byte_of("film.mkv"), 'c'));
-}
-
-Test(chunk_store, a_name_that_was_taken_meanwhile_is_left_alone_and_the_work_is_kept)
-{
-    struct chunk_store *store = open_store();
-    fill_content(store, 'c');
-    folder_write(&folder, "film.mkv", "the user's");
-    cr_assert(eq(int, chunk_store_publish(store, false), PUBLISH_EXISTS));
-    chunk_store_close(&store);
-    cr_expect(eq(u64, size_of("film.mkv"), strlen("the user's")));
-    cr_expect(eq(u64, size_of(PARTIAL), FILE_SIZE));
-    store = open_store();
-    claims_are(store, "11111");
-    chunk_store_close(&store);
-}
-
-Test(chunk_store, another_file_that_has_the_partial_name_meanwhile_is_not_published)
-{
-    struct chunk_store *store = open_store();
-    fill_content(store, 'c');
-    cr_assert(eq(int, unlink(folder_path(&folder, PARTIAL)), 0));
-    struct chunk_store *second = open_store(); /* as a second zget would, which has just begun */
-    cr_expect(eq(int, chunk_store_publish(store, false), PUBLISH_FAILED));
-    cr_expect(eq(int, errno, ENOENT));
-    chunk_store_close(&store);
-    cr_expect(not(exists("film.mkv")));
-    fill_content(second, 's');
-    cr_expect(eq(int, chunk_store_publish(second, false), PUBLISH_OK));
-    cr_expect(eq(chr, first_byte_of("film.mkv"), 's'));
-    chunk_store_close(&second);
-}
-
-Test(chunk_store, a_dangling_link_under_the_name_is_not_written_through)
-{
-    struct chunk_store *store = open_store();
-    folder_link(&folder, "elsewhere", "film.mkv");
-    cr_expect(eq(int, chunk_store_publish(store, false), PUBLISH_EXISTS));
-    cr_expect(not(exists("elsewhere")));
-    cr_expect(eq(int, chunk_store_publish(store, true), PUBLISH_OK));
-    cr_expect(not(exists("elsewhere")));
-    cr_expect(eq(u64, size_of("film.mkv"), FILE_SIZE));
-    chunk_store_close(&store);
-}
-
-Test(chunk_store, replacing_puts_the_new_file_in_the_place_of_the_old_one)
-{
-    folder_write(&folder, "film.mkv", "old");
-    struct chunk_store *store = open_store();
-    fill_content(store, 'n');
-    cr_assert(eq(int, chunk_store_publish(store, true), PUBLISH_OK));
-    chunk_store_close(&store);
-    cr_expect(eq(u64, size_of("film.mkv"), FILE_SIZE));
-    cr_expect(eq(chr, first_byte_of("film.mkv"), 'n'));
-    cr_expect(not(exists(PARTIAL)));
-}
-
-Test(chunk_store, what_cannot_be_renamed_is_kept_and_told)
-{
-    struct chunk_store *store = open_store();
-    fill_content(store, 'c');
-    folder_write(&folder, "film.mkv/inside", "a folder has the name");
-    cr_expect(eq(int, chunk_store_publish(store, true), PUBLISH_FAILED));
-    cr_expect(eq(int, errno, EISDIR));
-    chunk_store_close(&store);
-    cr_expect(exists(PARTIAL));
-}
-
-Test(chunk_store, an_empty_file_is_published_too)
-{
-    layout = layout_of(0);
-    struct chunk_store *store = open_named("empty", &file);
-    cr_expect(eq(u32, chunk_store_claims(store)->count, 0));
-    cr_assert(eq(int, chunk_store_publish(store, false), PUBLISH_OK));
-    chunk_store_close(&store);
-    cr_expect(eq(u64, size_of("empty"), 0));
 }
 
 /* Leaving. */

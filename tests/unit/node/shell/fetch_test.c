@@ -265,7 +265,8 @@ Test(fetch, what_an_earlier_run_wrote_is_verified_and_not_fetched_again)
     struct layout layout = layout_of(CONTENT_SIZE);
     struct chunk_store *store = NULL;
     uint8_t bits = 0x80;
-    cr_assert(eq(int, chunk_store_open(folder.path, "film.mkv", &source.file.id, &layout, &store), STORE_OK));
+    cr_assert(
+        eq(int, chunk_store_open(folder.path, NULL, "film.mkv", &source.file.id, &layout, &store), STORE_OK));
     cr_assert(eq(i64, pwrite(chunk_store_fd(store), source.content, CONTENT_SIZE, 0), CONTENT_SIZE));
     cr_assert(eq(int, chunk_store_write_map(store, &bits), 0));
     chunk_store_close(&store);
@@ -314,7 +315,8 @@ Test(fetch, a_file_that_another_program_fetches_is_locked)
 {
     struct layout layout = layout_of(CONTENT_SIZE);
     struct chunk_store *store = NULL;
-    cr_assert(eq(int, chunk_store_open(folder.path, "film.mkv", &source.file.id, &layout, &store), STORE_OK));
+    cr_assert(
+        eq(int, chunk_store_open(folder.path, NULL, "film.mkv", &source.file.id, &layout, &store), STORE_OK));
     struct fetch_config config = config_for(folder.path);
     cr_expect(eq(int, start_fetch(&config), FETCH_LOCKED));
     cr_expect(fetch == NULL);
