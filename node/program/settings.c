@@ -31,6 +31,12 @@ static const char *set_port(void *target, const char *value)
     return NULL;
 }
 
+static const char *set_broker(void *target, const char *value)
+{
+    settings.is_broker_given = true;
+    return option_broker(target, value);
+}
+
 /* A name is also that of a folder. */
 static const char *set_name(void *target, const char *value)
 {
@@ -49,7 +55,7 @@ static const char *set_bind(void *target, const char *value)
 }
 
 static const struct cli_option options[] = {
-    {"broker", 0, "ENDPOINT", "join there (default tcp://127.0.0.1:6881)", option_broker, &settings.broker},
+    {"broker", 0, "ENDPOINT", "join there (default tcp://127.0.0.1:6881)", set_broker, &settings.broker},
     {"no-broker", 0, NULL, "join nowhere: only those who know the address find this node", option_flag,
      &settings.has_no_broker},
     {"share", 0, "DIR", "share this folder; repeat for more", option_texts, &settings.shares},

@@ -10,6 +10,7 @@
 /* Texts are malloc'd and NULL when not given. */
 struct settings {
     struct endpoint broker;
+    bool is_broker_given; /* else it is the default */
     struct option_texts shares;
     char *home, *name, *state, *bind;
     uint16_t port_first, port_last; /* 0, 0: ephemeral */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* znode: a node that shares folders. */
 #include "messages/shell/socket.h"
+#include "node/program/first_start.h"
 #include "node/program/node.h"
 #include "node/program/settings.h"
 
@@ -28,7 +29,7 @@ int main(int argc, char **argv)
         output_error(node.output, "%s", error);
     } else if (operand < argc) {
         output_error(node.output, "unexpected '%s': folders are given with --share", argv[operand]);
-    } else {
+    } else if (!first_start_is_due() || first_start_ask(node.output)) {
         process_start(io_threads());
         if (node_start(&node))
             loop_run(node.loop);

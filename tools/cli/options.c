@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/cli/options.h"
+#include "tools/cli/config.h"
 #include "tools/cli/endpoint.h"
 #include "tools/cli/value.h"
 
@@ -239,14 +240,7 @@ static void read_config_file(struct reader *self, const char *path)
 
 static void read_config(struct reader *self)
 {
-    const char *folder = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    char *path = NULL;
-    int rc = 0;
-    if (folder && folder[0] == '/') /* the XDG standard: a relative path is ignored */
-        rc = asprintf(&path, "%s/zswarm/config", folder);
-    else if (home && *home)
-        rc = asprintf(&path, "%s/.config/zswarm/config", home);
-    assert(rc >= 0);
+    char *path = config_path();
     if (path)
         read_config_file(self, path);
     free(path);
