@@ -15,6 +15,8 @@ enum peer_effect_kind {
     PEER_LOAD_HASHES, /* load a run of the chunk layer; peer_server_on_hashes() must follow */
     PEER_DISCONNECT,  /* end `connection` */
     PEER_CHANGED,     /* `content` is no longer what was hashed: tell its owner */
+    PEER_PUSH,        /* the message that was just handed in is of a push: give it to the owner of offers */
+    PEER_PUSHER_GONE, /* so is the end of `route`: nothing can be sent to it any more */
 };
 
 struct peer_effect {
@@ -31,7 +33,7 @@ struct peer_effect {
 
 /*
  * What a call asks for, in order. One call adds at most one reply, a HAVE for each session, a PING for each
- * session of a connection, and as many uploads as may be in hand.
+ * session of a connection, the end of a pusher, and as many uploads as may be in hand.
  */
 struct peer_effects {
     struct peer_effect *items;

@@ -39,8 +39,10 @@ struct session *peer_server_session(const struct peer_server *self, uint32_t rou
     return session;
 }
 
-static void forget_session(struct peer_server *self, struct session *session)
+static void forget_session(struct peer_server *self, struct session *session, struct peer_effects *effects)
 {
+    if (session->is_pushing)
+        peer_effects_add(effects, PEER_PUSHER_GONE, session->route, 0);
     upload_queue_drop(self->queue, session->route);
     HASH_DEL(self->sessions, session);
     list_cursors_release(&session->cursors);
@@ -49,15 +51,15 @@ static void forget_session(struct peer_server *self, struct session *session)
     self->figures.sessions--;
 }
 
-static bool make_room(struct peer_server *self, uint64_t now_ms)
+static bool make_room(struct peer_server *self, uint64_t now_ms, struct peer_effects *effects)
 {
     if (self->figures.sessions < PEER_SESSIONS_MAX)
         return true;
     for (struct session *s = self->sessions; s; s = s->hh.next) {
         if (now_ms - s->last_seen_ms < PEER_IDLE_MS)
             return false; /* those after it were seen later still */
-        if (s->follow_count == 0 && !upload_queue_has(self->queue, s->route)) {
-            forget_session(self, s);
+        if (s->follow_count == 0 && !s->is_pushing && !upload_queue_has(self->queue, s->route)) {
+            forget_session(self, s, effects);
             return true;
         }
     }
@@ -136,7 +138,7 @@ static void on_hello(struct peer_server *self, uint32_t route, int connection, c
         return;
     }
     struct session *session = peer_server_session(self, route);
-    if (!session && !make_room(self, now_ms)) {
+    if (!session && !make_room(self, now_ms, effects)) {
         peer_server_refuse(self, effects, route, m->rid, ERROR_BUSY, "too many peers", PEER_BUSY_RETRY_MS);
         return;
     }
@@ -242,6 +244,18 @@ static void on_close(const struct request *r)
         if (file_id_equal(&session->follows[i].file, &r->message->close.file))
             session->follows[i] = session->follows[--session->follow_count];
     }
+    if (session->is_pushing)
+        peer_effects_add(r->effects, PEER_PUSH, session->route, 0);
+}
+
+static void on_offer(struct peer_server *self, const struct request *r)
+{
+    if (!(self->config.features & FEATURE_ACCEPTS_PUSHES)) {
+        refuse(self, r, ERROR_DENIED, "pushes are off", 0);
+        return;
+    }
+    r->session->is_pushing = true;
+    peer_effects_add(r->effects, PEER_PUSH, r->session->route, 0);
 }
 
 static void on_hashes(struct peer_server *self, const struct request *r)
@@ -332,10 +346,10 @@ static void on_request(struct peer_server *self, const struct request *r)
         on_close(r);
         break;
     case KIND_OFFER:
-        refuse(self, r, ERROR_DENIED, "pushes are off", 0);
+        on_offer(self, r);
         break;
     default:
-        self->figures.dropped_messages++; /* HAVE: an event of a push, and pushes are off */
+        self->figures.dropped_messages++; /* HAVE: whoever has more of a file makes another OFFER */
     }
 }
 
@@ -364,17 +378,18 @@ static void on_envelope(struct peer_server *self, struct envelope *envelope, uin
 {
     struct session *session = peer_server_session(self, route);
     if (envelope->kind == KIND_BYE && session) {
-        forget_session(self, session);
+        forget_session(self, session, effects);
         peer_server_pump(self, effects);
         return;
     }
-    if (envelope->is_never_answered) {
+    bool is_reply = kind_gate(envelope->kind, RECEIVER_SERVER) == GATE_REPLY;
+    if (is_reply || envelope->is_never_answered) {
         if (session)
             touch_session(self, session, connection, now_ms);
-        return;
-    }
-    if (kind_gate(envelope->kind, RECEIVER_SERVER) == GATE_REPLY) {
-        self->figures.dropped_messages++; /* nothing is ever asked of a requester */
+        if (session && session->is_pushing && (is_reply || envelope->kind == KIND_ERROR))
+            peer_effects_add(effects, PEER_PUSH, route, 0);
+        else if (is_reply)
+            self->figures.dropped_messages++; /* only a pusher is ever asked for anything */
         return;
     }
     if (!session && envelope->kind != KIND_HELLO) {
@@ -430,8 +445,15 @@ void peer_server_on_route_lost(struct peer_server *self, uint32_t route, struct 
     struct session *session = peer_server_session(self, route);
     if (!session)
         return;
-    forget_session(self, session);
+    forget_session(self, session, effects);
     peer_server_pump(self, effects);
+}
+
+void peer_server_push_over(struct peer_server *self, uint32_t route)
+{
+    struct session *session = peer_server_session(self, route);
+    if (session)
+        session->is_pushing = false;
 }
 
 void peer_server_on_connection_lost(struct peer_server *self, int connection, struct peer_effects *effects)
@@ -497,8 +519,11 @@ void peer_server_destroy(struct peer_server **self_p)
     struct peer_server *self = *self_p;
     if (!self)
         return;
+    struct peer_effects none; /* whoever would run them ends as well */
+    peer_effects_init(&none);
     while (self->sessions)
-        forget_session(self, self->sessions);
+        forget_session(self, self->sessions, &none);
+    peer_effects_release(&none);
     upload_queue_destroy(&self->queue);
     free(self);
     *self_p = NULL;

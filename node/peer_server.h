@@ -34,8 +34,8 @@ struct peer_server_config {
     struct node_id node;
     uint64_t instance;
     struct text node_name, agent; /* borrowed as long as the server lives */
-    uint32_t features;
-    uint64_t up_rate; /* bytes a second, over all requesters; 0: no limit */
+    uint32_t features;            /* with FEATURE_ACCEPTS_PUSHES, OFFERs are for their owner to decide */
+    uint64_t up_rate;             /* bytes a second, over all requesters; 0: no limit */
 };
 
 /* What disk says about an upload. */
@@ -99,6 +99,9 @@ void peer_server_on_connection_lost(struct peer_server *self, int connection, st
 /* After holdings_partial_verified(): tells those who follow the file. */
 void peer_server_on_verified(struct peer_server *self, uint64_t partial_handle, uint32_t first,
                              uint32_t count, struct peer_effects *effects);
+
+/* No OFFER of this route stands any more. */
+void peer_server_push_over(struct peer_server *self, uint32_t route);
 
 /* BYE to every session, before the socket closes. */
 void peer_server_on_stop(struct peer_server *self, struct peer_effects *effects);

@@ -28,6 +28,7 @@ struct session {
     struct list_cursors cursors;
     struct follow *follows; /* room for PEER_FOLLOWS_MAX; NULL until the first */
     size_t follow_count;
+    bool is_pushing; /* it made an OFFER that may stand: replies and the end are of interest */
     UT_hash_handle hh;
 };
 

@@ -40,6 +40,8 @@ struct guard {
     void *watched;
     void *monitor;
     size_t budget_bytes;
+    size_t (*allowed_bytes)(void *owner, int fd); /* NULL: nothing beyond the budget */
+    void *owner;
     unsigned per_address_max;
     bool exempts_loopback;
     struct connection *connections; /* by fd */
@@ -79,6 +81,12 @@ void guard_destroy(struct guard **self_p)
     free(self->connections);
     free(self);
     *self_p = NULL;
+}
+
+void guard_set_allowance(struct guard *self, size_t (*allowed_bytes)(void *owner, int fd), void *owner)
+{
+    self->allowed_bytes = allowed_bytes;
+    self->owner = owner;
 }
 
 void *guard_socket(struct guard *self)
@@ -217,7 +225,10 @@ static void inspect(struct guard *self, size_t index, uint64_t now_ms)
     if (!connection_peer_host((int)index, &peer) || !host_equal(&peer, &connection->peer))
         return; /* the number is another connection's by now; its own event is on the way */
     uint64_t allowed = self->budget_bytes + (now_ms - connection->accepted_ms) / 1000 * COMMAND_BYTES_PER_S;
-    if (taken_bytes((int)index) > connection->delivered + allowed)
+    uint64_t taken = taken_bytes((int)index);
+    if (taken > connection->delivered + allowed && self->allowed_bytes)
+        allowed += self->allowed_bytes(self->owner, (int)index);
+    if (taken > connection->delivered + allowed)
         cut(connection, (int)index);
 }
 

@@ -20,6 +20,9 @@ struct guard;
 struct guard *guard_new(void *socket, size_t budget_bytes, unsigned per_address_max);
 void guard_destroy(struct guard **self_p);
 
+/* Connections on which something was asked for may hide more: asked only for one that exceeds the budget. */
+void guard_set_allowance(struct guard *self, size_t (*allowed_bytes)(void *owner, int fd), void *owner);
+
 /* The monitor's PAIR socket, to poll. */
 void *guard_socket(struct guard *self);
 

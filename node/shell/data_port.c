@@ -20,6 +20,8 @@ struct data_port {
     void *socket;
     struct guard *guard;
     struct uploads *uploads;
+    struct push_events pushes;
+    struct inbound *inbound; /* while it is being handled */
     uint64_t swept_at_ms;
 };
 
@@ -39,8 +41,10 @@ static void on_socket(void *owner)
         peer_server_on_message(uploads_server(self->uploads), in.route, in.fd, zmq_msg_data(&in.header),
                                zmq_msg_size(&in.header), in.frame_count, clock_now_ms(),
                                uploads_effects(self->uploads));
-        inbound_release(&in);
+        self->inbound = &in;
         uploads_run(self->uploads);
+        self->inbound = NULL;
+        inbound_release(&in);
     }
 }
 
@@ -57,6 +61,19 @@ static void cut(void *owner, int connection)
 {
     struct data_port *self = owner;
     guard_cut(self->guard, connection);
+}
+
+static void on_push(void *owner, uint32_t route)
+{
+    struct data_port *self = owner;
+    assert(self->inbound && self->inbound->route == route);
+    self->pushes.message(self->pushes.owner, self->inbound);
+}
+
+static void on_pusher_gone(void *owner, uint32_t route)
+{
+    struct data_port *self = owner;
+    self->pushes.gone(self->pushes.owner, route);
 }
 
 static uint64_t on_tick(void *owner, uint64_t now_ms)
@@ -78,7 +95,8 @@ struct data_port *data_port_new(struct loop *loop, struct workers *workers)
     self->loop = loop;
     self->socket = socket_open(SOCKET_PEER);
     self->guard = self->socket ? guard_new(self->socket, GUARD_BUDGET_BYTES, 0) : NULL;
-    struct uploads_events events = {.owner = self, .cut = cut};
+    struct uploads_events events = {
+        .owner = self, .cut = cut, .push = on_push, .pusher_gone = on_pusher_gone};
     self->uploads = self->guard ? uploads_new(loop, workers, &events) : NULL;
     if (!self->uploads) {
         int error = errno;
@@ -105,6 +123,24 @@ bool data_port_start(struct data_port *self, const struct peer_server_config *co
     if (!is_attached)
         errno = EMFILE;
     return is_attached;
+}
+
+void data_port_accept_pushes(struct data_port *self, const struct push_events *events)
+{
+    self->pushes = *events;
+    guard_set_allowance(self->guard, events->asked_bytes, events->owner);
+}
+
+void data_port_send(struct data_port *self, uint32_t route, const void *bytes, size_t size)
+{
+    uploads_send(self->uploads, route, bytes, size);
+}
+
+void data_port_push_over(struct data_port *self, uint32_t route)
+{
+    struct peer_server *server = uploads_server(self->uploads);
+    if (server)
+        peer_server_push_over(server, route);
 }
 
 void data_port_verified(struct data_port *self, uint64_t partial_handle, uint32_t first, uint32_t count)

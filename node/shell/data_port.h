@@ -9,9 +9,21 @@
  * for.
  */
 
+#include "messages/shell/inbox.h"
 #include "node/shell/uploads.h"
 
 struct data_port;
+
+/* Who owns the OFFERs that come in. */
+struct push_events {
+    void *owner;
+    /* OFFER, CLOSE, and what may answer our questions: HASHES_OK, DATA, ERROR. The payload may be moved. */
+    void (*message)(void *owner, struct inbound *inbound);
+    /* The pusher said BYE or its connection ended. */
+    void (*gone)(void *owner, uint32_t route);
+    /* Bytes that were asked for over the connection and did not come yet. */
+    size_t (*asked_bytes)(void *owner, int connection);
+};
 
 /* Opens the socket. NULL with errno. Loop and workers outlive the data port's use of them: see
  * data_port_destroy(). */
@@ -23,6 +35,15 @@ bool data_port_bind(struct data_port *self, const char *endpoint, uint16_t *ret_
 /* Begins to serve. The holdings and the texts of the config outlive the data port. False with errno. */
 bool data_port_start(struct data_port *self, const struct peer_server_config *config,
                      const struct holdings *holdings, const struct content_source *source);
+
+/* Before data_port_start(), whose config says FEATURE_ACCEPTS_PUSHES. */
+void data_port_accept_pushes(struct data_port *self, const struct push_events *events);
+
+/* A header to a pusher. If its route is gone, `gone` comes a moment later. */
+void data_port_send(struct data_port *self, uint32_t route, const void *bytes, size_t size);
+
+/* No OFFER of the route stands any more. */
+void data_port_push_over(struct data_port *self, uint32_t route);
 
 /* After holdings_partial_verified(): tells those who follow the file. */
 void data_port_verified(struct data_port *self, uint64_t partial_handle, uint32_t first, uint32_t count);

@@ -3,6 +3,7 @@
 
 #include "messages/shell/guard.h"
 #include "messages/shell/socket.h"
+#include "node/shell/data_port.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -55,6 +56,7 @@ static void connect_source(struct fetch *self, uint32_t source)
 static void disconnect_source(struct fetch *self, uint32_t source)
 {
     struct source_link *link = self->links[source];
+    self->ports[source] = NULL;
     if (!link)
         return;
     source_link_stop(link);
@@ -89,6 +91,14 @@ void fetch_finish(struct fetch *self, enum fetch_outcome outcome, int error_numb
         self->events.done(self->events.owner, outcome, error_number);
 }
 
+static void send_bytes(struct fetch *self, uint32_t source, const void *bytes, size_t size)
+{
+    if (self->links[source])
+        source_link_send(self->links[source], bytes, size);
+    else if (self->ports[source])
+        data_port_send(self->ports[source], self->routes[source], bytes, size);
+}
+
 static void run_effect(struct fetch *self, const struct download_effect *effect, struct inbound *inbound)
 {
     switch (effect->kind) {
@@ -99,9 +109,7 @@ static void run_effect(struct fetch *self, const struct download_effect *effect,
         disconnect_source(self, effect->source);
         break;
     case DOWNLOAD_SEND:
-        if (self->links[effect->source])
-            source_link_send(self->links[effect->source], self->effects.arena.data + effect->bytes_offset,
-                             effect->bytes_size);
+        send_bytes(self, effect->source, self->effects.arena.data + effect->bytes_offset, effect->bytes_size);
         break;
     case DOWNLOAD_PROCESS:
         assert(inbound);
@@ -380,6 +388,37 @@ void fetch_add_source(struct fetch *self, const struct optional_node_id *node, c
         return;
     download_add_source(self->download, node, host, port, clock_now_ms(), &self->effects);
     run_effects(self, NULL);
+}
+
+bool fetch_add_pusher(struct fetch *self, struct data_port *port, uint32_t route,
+                      const struct download_pusher *pusher, uint32_t *ret_source)
+{
+    if (self->is_finished || self->is_stopped)
+        return false;
+    uint32_t source = download_add_pusher(self->download, pusher, clock_now_ms(), &self->effects);
+    if (source == UINT32_MAX)
+        return false;
+    self->ports[source] = port;
+    self->routes[source] = route;
+    *ret_source = source;
+    run_effects(self, NULL);
+    return true;
+}
+
+void fetch_remove_pusher(struct fetch *self, uint32_t source, bool is_gone)
+{
+    if (self->is_finished || self->is_stopped)
+        return;
+    download_remove_pusher(self->download, source, is_gone, clock_now_ms(), &self->effects);
+    run_effects(self, NULL);
+}
+
+bool fetch_on_answer(struct fetch *self, uint32_t source, uint64_t rid, struct inbound *inbound)
+{
+    if (self->is_finished || self->is_stopped || !download_asked(self->download, source, rid))
+        return false;
+    on_message(self, source, inbound);
+    return true;
 }
 
 void fetch_give_up(struct fetch *self)

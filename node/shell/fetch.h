@@ -6,6 +6,7 @@
  * Runs one download: sockets to the sources, the partial file, workers that hash and write, publishing. All
  * decisions are the download core's.
  */
+#include "messages/shell/inbox.h"
 #include "messages/shell/loop.h"
 #include "node/download.h"
 #include "node/shell/file_attributes.h"
@@ -77,6 +78,22 @@ bool fetch_is_idle(const struct fetch *self);
 
 void fetch_add_source(struct fetch *self, const struct optional_node_id *node, const struct host *host,
                       uint16_t port);
+
+struct data_port;
+
+/*
+ * A source that came by itself: it is asked over the route of the data port by which it came, and what it
+ * answers is handed in. It ends as any source: the event, with a state that is not SOURCE_READY. False when
+ * there is no room for it.
+ */
+bool fetch_add_pusher(struct fetch *self, struct data_port *port, uint32_t route,
+                      const struct download_pusher *pusher, uint32_t *ret_source);
+
+/* As download_remove_pusher(). */
+void fetch_remove_pusher(struct fetch *self, uint32_t source, bool is_gone);
+
+/* Takes a message of a pusher that answers a question of this download; false: it is none. */
+bool fetch_on_answer(struct fetch *self, uint32_t source, uint64_t rid, struct inbound *inbound);
 
 /* Ends a starved download: done() with FETCH_STARVED. */
 void fetch_give_up(struct fetch *self);

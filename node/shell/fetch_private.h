@@ -25,6 +25,8 @@ struct fetch {
     int seed_fds[FETCH_SEEDS_MAX]; /* the owner's */
     size_t seed_count;
     struct source_link *links[DOWNLOAD_SOURCES_MAX];
+    struct data_port *ports[DOWNLOAD_SOURCES_MAX]; /* of a pusher that is asked; NULL for any other source */
+    uint32_t routes[DOWNLOAD_SOURCES_MAX];
     struct source_link *stopped_links[STOPPED_LINKS_MAX];
     size_t stopped_count;
     unsigned job_count; /* on the workers */

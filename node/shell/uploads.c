@@ -290,6 +290,12 @@ static void run_effect(struct uploads *self, const struct peer_effect *effect)
         open_files_forget(&self->files, effect->content);
         self->source.changed(self->source.owner, effect->content, self->changed_stamp);
         break;
+    case PEER_PUSH:
+        self->events.push(self->events.owner, effect->route);
+        break;
+    case PEER_PUSHER_GONE:
+        self->events.pusher_gone(self->events.owner, effect->route);
+        break;
     }
 }
 
@@ -322,6 +328,7 @@ static void on_returned(void *owner)
 static uint64_t on_tick(void *owner, uint64_t now_ms)
 {
     struct uploads *self = owner;
+    uploads_run(self); /* what uploads_send() left */
     if (!peer_server_is_idle(self->server)) {
         self->active_at_ms = now_ms;
         self->is_trimmed = false;
@@ -354,6 +361,13 @@ struct peer_server *uploads_server(struct uploads *self)
 struct peer_effects *uploads_effects(struct uploads *self)
 {
     return &self->effects;
+}
+
+/* The effects of a failure wait for the next tick: the caller may be in the middle of its own. */
+void uploads_send(struct uploads *self, uint32_t route, const void *bytes, size_t size)
+{
+    if (self->server && (!send_route(self, route) || !socket_send(self->socket, bytes, size)))
+        on_send_failed(self, route, errno);
 }
 
 void uploads_forget(struct uploads *self, struct content content)

@@ -34,6 +34,9 @@ struct uploads_events {
     void (*cut)(void *owner, int connection); /* end this connection */
     /* Bytes [offset, offset + length) of the file went to the socket. May be NULL. */
     void (*sent)(void *owner, uint64_t offset, uint32_t length);
+    /* PEER_PUSH and PEER_PUSHER_GONE. NULL when the server takes no pushes. */
+    void (*push)(void *owner, uint32_t route);
+    void (*pusher_gone)(void *owner, uint32_t route);
 };
 
 struct uploads;
@@ -54,6 +57,9 @@ void uploads_set_socket(struct uploads *self, void *socket, bool is_router);
 struct peer_server *uploads_server(struct uploads *self);
 struct peer_effects *uploads_effects(struct uploads *self);
 void uploads_run(struct uploads *self);
+
+/* A header of a push. A route that is gone is told by pusher_gone() a moment later. */
+void uploads_send(struct uploads *self, uint32_t route, const void *bytes, size_t size);
 
 /* A file is about to be removed or renamed: forgets its descriptor. */
 void uploads_forget(struct uploads *self, struct content content);
