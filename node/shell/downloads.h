@@ -4,44 +4,16 @@
 
 /*
  * The downloads of a node: each looks for sources as long as it runs, serves what it has verified through the
- * node's data port, and lands in a share. A few run at once; the others wait in the order in which they came.
- * What is unfinished is kept in the state folder and goes on at the next start.
+ * node's data port, and lands in a share. Which run is the list's business (node/download_list.h). What is
+ * unfinished is kept in a file and goes on at the next start.
  *
- * Order of the end: downloads_stop(), workers_destroy(), downloads_destroy().
+ * Calls take effect in the next round of the loop, where all events come from too, so that any of them may be
+ * called from anywhere. Order of the end: downloads_stop(), workers_destroy(), downloads_destroy().
  */
-#include "messages/shell/loop.h"
+#include "node/download_list.h"
 #include "node/holdings.h"
 #include "node/shell/broker_client.h"
-#include "node/shell/data_port.h"
-#include "node/shell/fetch.h"
-
-/* Each has a budget of memory of its own; the sum stays within what a node may take. */
-#define DOWNLOADS_ACTIVE_MAX 4
-
-/* Listed in all; when it is full, the oldest that is over makes room. */
-#define DOWNLOADS_MAX 1000
-
-enum downloads_state {
-    DOWNLOADS_WAITING, /* for its turn */
-    DOWNLOADS_ACTIVE,
-    DOWNLOADS_PAUSED,
-    DOWNLOADS_DONE,
-    DOWNLOADS_FAILED,
-};
-
-struct downloads_source {
-    struct optional_node_id node; /* absent: whoever is there */
-    struct host host;
-    uint16_t port;
-};
-
-/* Texts and sources are copied. */
-struct downloads_order {
-    struct file_entry file; /* its name is a wire name; the file lands under the last component */
-    const struct downloads_source *sources; /* known already */
-    size_t source_count;
-    bool has_only_these; /* from these very nodes: no search for others */
-};
+#include "node/shell/partials.h"
 
 struct downloads_view {
     uint32_t number; /* counts from 1, and is not used again */
@@ -49,7 +21,7 @@ struct downloads_view {
     struct file_id id;
     struct text name;   /* from the network: escape it */
     const char *target; /* the path that it got, once it is done; else NULL */
-    const char *reason; /* why it failed; else NULL */
+    const char *reason; /* why it failed, or is active and does not move; else NULL */
     uint64_t size, saved_bytes, rate;
     uint32_t ready_sources;
     bool is_pushed; /* somebody offered it, and it goes on only when he comes back */
@@ -57,13 +29,24 @@ struct downloads_view {
 
 struct downloads;
 
+/* What all that run have in flight and not yet written; each gets an equal part. */
+#define DOWNLOADS_BUDGET_BYTES DOWNLOAD_BUDGET_BYTES
+
+/* A file that landed is served from the partial file's descriptor until the share has it; this many at a
+ * time, and for this long: a scan of a very large share on a slow disk. */
+#define DOWNLOADS_HELD_MAX 64
+#define DOWNLOADS_HELD_MS  300000
+
+/* How often to look whether another program has let go of a partial file. */
+#define DOWNLOADS_LOCKED_MS 1000
+
 /* Borrowed, all of it, as long as the downloads live. */
 struct downloads_config {
     struct loop *loop;
     struct workers *workers;
-    struct holdings *holdings;
-    struct data_port *port;
-    struct broker_client *broker; /* NULL: none; only sources that are given */
+    const struct holdings *holdings; /* of the node */
+    struct partials *partials;       /* through which they are served */
+    struct broker_client *broker;    /* NULL: none; only sources that are given */
     struct node_id node;
     uint64_t instance;
     const char *node_name, *agent;
@@ -73,22 +56,30 @@ struct downloads_config {
     uint64_t down_rate; /* bytes a second, over all; 0: no limit */
 };
 
-struct downloads_events {
-    void *owner;
-    void (*ended)(void *owner,
-                  const struct downloads_view *view); /* done or failed; for whoever tells people */
-    void (*landed)(void *owner);                      /* a file is new in `folder` */
+/* A file that is new in `folder`. Valid for the call. */
+struct downloads_landing {
+    const char *path;         /* folder and name */
+    int fd;                   /* of the file, open for reading; the downloads close it */
+    struct hash root;         /* of its content, verified */
+    const struct hash *layer; /* its chunk layer; NULL for a file of one chunk */
+    uint32_t layer_count;
 };
 
+struct downloads_events {
+    void *owner;
+    void (*ended)(void *owner, const struct downloads_view *view);        /* done or failed; to tell people */
+    void (*landed)(void *owner, const struct downloads_landing *landing); /* for the share to find it */
+    void (*trouble)(void *owner, const char *text); /* a line for a person, unescaped: with the list file */
+};
+
+/*
+ * Goes on with what the list file holds. NULL when files could not land: errno, EXDEV when `temp` is on
+ * another file system than `folder`.
+ */
 struct downloads *downloads_new(const struct downloads_config *config, const struct downloads_events *events);
 void downloads_stop(struct downloads *self);
 void downloads_destroy(struct downloads **self_p);
 
-enum downloads_result {
-    DOWNLOADS_OK,
-    DOWNLOADS_THERE_ALREADY, /* it is listed: *ret_number; paused or failed ones go on */
-    DOWNLOADS_FULL,          /* DOWNLOADS_MAX, and none is over */
-};
 enum downloads_result downloads_add(struct downloads *self, const struct downloads_order *order,
                                     uint32_t *ret_number);
 

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/download_line.h"
+#include "node/shell/downloads_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The longest line and its end: a name, the sources, and the numbers. */
+#define LINE_SIZE_MAX 4096
+
+/* What is longer is not our list. */
+#define FILE_TEXT_MAX ((size_t)DOWNLOADS_MAX * LINE_SIZE_MAX)
+
+/* Written by one job at a time: what changes meanwhile is in the next one. */
+struct keeper {
+    struct job job;
+    struct downloads *downloads;
+    uint64_t kept_generation;
+    bool is_writing, is_trouble_told;
+    char *text; /* of the job */
+    size_t size;
+    int error;
+};
+
+static void tell(struct keeper *self, const char *what, const char *reason)
+{
+    char text[512];
+    struct downloads *downloads = self->downloads;
+    snprintf(text, sizeof text, "%s %s: %s", what, downloads->config.list, reason);
+    if (downloads->events.trouble)
+        downloads->events.trouble(downloads->events.owner, text);
+}
+
+/* Writing. */
+
+static bool write_text(int fd, const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(fd, text, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return false;
+        text += written;
+        size -= (size_t)written;
+    }
+    return fsync(fd) == 0;
+}
+
+static bool sync_parent(const char *path)
+{
+    char *copy = text_copy(text_of(path));
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
+    if (fd >= 0)
+        close(fd);
+    free(copy);
+    return is_synced;
+}
+
+/* Beside the file that counts, which is then replaced. 0 or an errno. */
+static int replace(const char *path, const char *text, size_t size)
+{
+    char *fresh = NULL;
+    int length = asprintf(&fresh, "%s.new", path);
+    assert(length >= 0);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool is_done = fd >= 0 && write_text(fd, text, size) && rename(fresh, path) == 0 && sync_parent(path);
+    int error = is_done ? 0 : errno;
+    if (fd >= 0)
+        close(fd);
+    free(fresh);
+    return error;
+}
+
+static void format(struct keeper *self)
+{
+    const struct download_list *list = self->downloads->list;
+    FILE *out = open_memstream(&self->text, &self->size);
+    assert(out);
+    for (size_t i = 0; i < download_list_count(list); i++) {
+        const struct listed_download *item = download_list_at(list, i);
+        if (item->state == DOWNLOADS_DONE)
+            continue;
+        char *line = download_line_format(item);
+        fprintf(out, "%s\n", line);
+        free(line);
+    }
+    int rc = fclose(out);
+    assert(rc == 0);
+    self->kept_generation = download_list_generation(list);
+}
+
+static void run_write(struct job *job)
+{
+    struct keeper *self = (struct keeper *)job;
+    self->error = replace(self->downloads->config.list, self->text, self->size);
+}
+
+/* On trouble the next change tries again; people hear of it once. */
+static void written(struct keeper *self)
+{
+    free(self->text);
+    self->text = NULL;
+    if (self->error && !self->is_trouble_told)
+        tell(self, "unfinished downloads are not kept in", strerror(self->error));
+    self->is_trouble_told = self->error != 0;
+}
+
+static void write_done(struct job *job)
+{
+    struct keeper *self = (struct keeper *)job;
+    self->is_writing = false;
+    written(self);
+}
+
+void keeper_tick(struct keeper *self)
+{
+    if (self->is_writing || self->kept_generation == download_list_generation(self->downloads->list))
+        return;
+    format(self);
+    self->error = ECANCELED; /* until it ran */
+    self->is_writing = true;
+    workers_put(self->downloads->config.workers, &self->job);
+}
+
+/* Reading. */
+
+/* malloc'd, with a NUL at the end; NULL with errno. */
+static char *read_file(const char *path, size_t *ret_size)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    char *text = NULL;
+    size_t size = 0;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || (size_t)status.st_size > FILE_TEXT_MAX) {
+        errno = EINVAL;
+    } else {
+        text = malloc((size_t)status.st_size + 1);
+        assert(text);
+        ssize_t got;
+        while (size < (size_t)status.st_size &&
+               (got = read(fd, text + size, (size_t)status.st_size - size)) > 0)
+            size += (size_t)got;
+        text[size] = '\0';
+    }
+    int error = errno;
+    close(fd);
+    errno = error;
+    *ret_size = size;
+    return text;
+}
+
+static bool load_line(struct download_list *list, struct text text)
+{
+    struct download_line line;
+    uint32_t number;
+    if (!download_line_parse(text, &line) || download_list_add(list, &line.order, &number) != DOWNLOADS_OK)
+        return false;
+    download_list_saved(list, number, line.saved_bytes);
+    return true;
+}
+
+/* What was not understood is not lost by the next writing. */
+static void set_aside(struct keeper *self, const char *reason)
+{
+    const char *path = self->downloads->config.list;
+    char *aside = NULL;
+    int length = asprintf(&aside, "%s.damaged", path);
+    assert(length >= 0);
+    (void)unlink(aside);
+    bool is_kept = link(path, aside) == 0;
+    tell(self, is_kept ? "damaged, and kept as it was with the ending .damaged:" : "damaged:", reason);
+    free(aside);
+}
+
+void keeper_load(struct keeper *self)
+{
+    size_t size = 0, bad_count = 0;
+    char *text = read_file(self->downloads->config.list, &size);
+    if (!text && errno != ENOENT)
+        set_aside(self, strerror(errno));
+    for (size_t at = 0; at < size;) {
+        const char *end = memchr(text + at, '\n', size - at);
+        struct text line = {text + at, end ? (size_t)(end - text) - at : size - at};
+        bad_count += line.size > 0 && !load_line(self->downloads->list, line);
+        at += line.size + 1;
+    }
+    free(text);
+    if (bad_count > 0) {
+        char reason[64];
+        snprintf(reason, sizeof reason, "%zu of its lines left out", bad_count);
+        set_aside(self, reason);
+    }
+    if (bad_count == 0)
+        self->kept_generation = download_list_generation(self->downloads->list);
+}
+
+/* Life. */
+
+struct keeper *keeper_new(struct downloads *downloads)
+{
+    struct keeper *self = calloc(1, sizeof *self);
+    assert(self);
+    self->job = (struct job){.run = run_write, .done = write_done};
+    self->downloads = downloads;
+    return self;
+}
+
+/* The last figures too. */
+void keeper_destroy(struct keeper **self_p)
+{
+    struct keeper *self = *self_p;
+    if (!self)
+        return;
+    assert(!self->is_writing);
+    format(self);
+    self->error = replace(self->downloads->config.list, self->text, self->size);
+    written(self);
+    free(self);
+    *self_p = NULL;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_DOWNLOADS_PRIVATE_H
+#define NODE_SHELL_DOWNLOADS_PRIVATE_H
+
+/*
+ * What the parts of downloads.h share: downloads.c decides by the list what has to runner, downloads_runner.c
+ * runs one, downloads_keep.c keeps the list file.
+ */
+#include "node/shell/downloads.h"
+#include "node/shell/file_hash.h"
+#include "node/shell/source_search.h"
+
+enum runner_state {
+    RUNNER_LOOKING,  /* at files of the same name, one of which may be it */
+    RUNNER_LOCKED,   /* another program has the partial file */
+    RUNNER_FETCHING, /* with a fetch */
+    RUNNER_LANDED,   /* served until the share has it; takes no slot any more */
+    RUNNER_ENDING,   /* freed as soon as nothing of it is on the workers */
+};
+
+/* One download that runs, ends, or has landed. It outlives its place in the list. */
+struct runner {
+    struct downloads *downloads;
+    struct runner *next;
+    uint32_t number; /* in the list */
+    enum runner_state state;
+    bool has_slot;
+    struct file_entry file; /* `name` is ours */
+    char *target;           /* the last component of its name; then the one that it got */
+    struct fetch *fetch;
+    struct source_search *search; /* NULL when it looks for no others */
+    uint64_t served;              /* its handle among the partials; 0 when it is not there */
+    unsigned look_number;         /* RUNNER_LOOKING: of the name being looked at; 1 is without a number */
+    bool is_hashing;
+    uint64_t retry_ms; /* RUNNER_LOCKED: when to try again; RUNNER_LANDED: until when it is held */
+    bool has_outcome;  /* the fetch has ended: */
+    enum fetch_outcome outcome;
+    int error_number;
+};
+
+/* For whoever feeds downloads himself; called from within events of the fetch, so a runner only ends later.
+ */
+struct downloads_watcher {
+    void *owner;
+    void (*started)(void *owner, struct runner *runner);  /* it has a fetch now */
+    void (*stopping)(void *owner, struct runner *runner); /* runner->fetch is about to be stopped */
+    void (*source)(void *owner, struct runner *runner, uint32_t source);
+    void (*saved)(void *owner, struct runner *runner, uint32_t chunk);
+    void (*unsaved)(void *owner, struct runner *runner, uint32_t chunk);
+    /* Done or failed. Its target is there, but not in the share index yet. */
+    void (*ended)(void *owner, const struct listed_download *item);
+};
+
+struct keeper;
+
+struct downloads {
+    struct downloads_config config;
+    struct downloads_events events;
+    struct downloads_watcher watcher; /* functions are NULL when there is none */
+    struct download_list *list;
+    struct runner *runners;
+    struct keeper *keeper;
+    uint64_t shared_out_ms; /* when budget and rate were shared out */
+    bool is_stopped;
+};
+
+/* At most one. */
+void downloads_set_watcher(struct downloads *self, const struct downloads_watcher *watcher);
+
+/* The runner of a file that has a fetch under way; NULL when there is none. */
+struct runner *downloads_runner_by_id(const struct downloads *self, const struct file_id *id);
+
+/* The list, for what is_offered; changes take effect in the next round. */
+struct download_list *downloads_list(struct downloads *self);
+
+/* One that runs (downloads_runner.c). */
+struct runner *runner_new(struct downloads *downloads, const struct listed_download *item);
+
+/* What is due; runner_is_over() afterwards, perhaps. `item` is NULL when it is off the list. */
+void runner_tick(struct runner *self, const struct listed_download *item, uint64_t now_ms);
+uint64_t runner_next_deadline_ms(const struct runner *self);
+
+/* Lets go of all that is shared with others; what is on the workers comes back later. */
+void runner_stop(struct runner *self);
+bool runner_is_over(const struct runner *self);
+void runner_destroy(struct runner **self_p);
+
+void runner_add_source(struct runner *self, const struct downloads_source *source);
+
+/* The list file (downloads_keep.c). */
+struct keeper *keeper_new(struct downloads *downloads);
+void keeper_load(struct keeper *self);
+
+/* Writes the list if it has changed since. */
+void keeper_tick(struct keeper *self);
+
+/* Writes it once more, here and now. */
+void keeper_destroy(struct keeper **self_p);
+
+#endif
