@@ -21,6 +21,10 @@
 #define MAP_HEAD_SIZE (8 + 32 + 8) /* magic, id, size */
 #define ID_DIGITS     12
 
+/* What may lie behind the map's first page: map and layer of 28 TiB, the largest file that is served in part.
+ */
+#define TAIL_BYTES_MAX (UINT64_C(256) << 20)
+
 static uint64_t page_up(uint64_t size)
 {
     return (size + PAGE - 1) / PAGE * PAGE;
@@ -309,6 +313,50 @@ enum store_result chunk_store_open_unnamed(const struct file_id *id, const struc
     return STORE_OK;
 }
 
+/* The file that a map at this place is of: one that ends just before. */
+static bool read_head(int fd, uint64_t offset, struct file_id *ret_id, uint64_t *ret_size)
+{
+    uint8_t head[MAP_HEAD_SIZE];
+    uint64_t size = 0;
+    if (!chunk_store_get(fd, head, sizeof head, offset) || memcmp(head, MAP_MAGIC, 8) != 0)
+        return false;
+    for (unsigned i = 0; i < 8; i++)
+        size |= (uint64_t)head[40 + i] << (8 * i);
+    if (size == 0 || size > FILE_SIZE_MAX || page_up(size) != offset)
+        return false;
+    memcpy(ret_id->bytes, head + 8, sizeof ret_id->bytes);
+    *ret_size = size;
+    return true;
+}
+
+bool chunk_store_open_reader(int fd, struct chunk_store **ret_store)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    /* The last map is the file's own: content may hold others, of partial files that are fetched themselves.
+     */
+    uint64_t end = page_up((uint64_t)status.st_size);
+    uint64_t begin = end > TAIL_BYTES_MAX ? end - TAIL_BYTES_MAX : 0;
+    for (uint64_t at = end; at > begin; at -= PAGE) {
+        struct file_id id;
+        uint64_t size;
+        if (!read_head(fd, at - PAGE, &id, &size))
+            continue;
+        struct layout layout = layout_of(size);
+        struct chunk_store *self = store_new(&id, &layout);
+        self->fd = fd;
+        if (read_map(self)) {
+            read_layer(self);
+            *ret_store = self;
+            return true;
+        }
+        self->fd = -1;
+        store_free(&self);
+    }
+    return false;
+}
+
 void chunk_store_close(struct chunk_store **self_p)
 {
     if (*self_p)
@@ -327,6 +375,16 @@ void chunk_store_discard(struct chunk_store **self_p)
 int chunk_store_fd(const struct chunk_store *self)
 {
     return self->fd;
+}
+
+const struct file_id *chunk_store_id(const struct chunk_store *self)
+{
+    return &self->id;
+}
+
+const struct layout *chunk_store_layout(const struct chunk_store *self)
+{
+    return &self->layout;
 }
 
 const char *chunk_store_name(const struct chunk_store *self)

@@ -67,12 +67,20 @@ enum store_result chunk_store_open(const char *folder, const char *temp, const c
 enum store_result chunk_store_open_unnamed(const struct file_id *id, const struct layout *layout,
                                            struct chunk_store **ret_store);
 
+/*
+ * An existing partial file, only to be read: `fd` is taken, and nothing is locked or written, so that whoever
+ * fetches it goes on. False, `fd` is the caller's, when it has no valid map.
+ */
+bool chunk_store_open_reader(int fd, struct chunk_store **ret_store);
+
 /* Keeps the partial file, or removes it. */
 void chunk_store_close(struct chunk_store **self_p);
 void chunk_store_discard(struct chunk_store **self_p);
 
 /* To read and sync. */
 int chunk_store_fd(const struct chunk_store *self);
+const struct file_id *chunk_store_id(const struct chunk_store *self);
+const struct layout *chunk_store_layout(const struct chunk_store *self);
 
 /*
  * The only way to write, from any thread: 0 or an errno. Zeros become holes. What another program writes is

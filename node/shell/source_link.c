@@ -104,6 +104,11 @@ void source_link_send(struct source_link *self, const void *bytes, size_t size)
     socket_send(self->socket, bytes, size); /* else it is gone, and its end is on the way */
 }
 
+void *source_link_socket(struct source_link *self)
+{
+    return self->socket;
+}
+
 void source_link_sweep(struct source_link *self)
 {
     if (!self->is_stopped)

@@ -31,6 +31,9 @@ void source_link_stop(struct source_link *self);
 /* Without waiting; what cannot be queued is lost, and the connection counts as lost. */
 void source_link_send(struct source_link *self, const void *bytes, size_t size);
 
+/* For who sends more than headers. */
+void *source_link_socket(struct source_link *self);
+
 /* Compares what was received with what arrived; call every GUARD_SWEEP_MS or so. */
 void source_link_sweep(struct source_link *self);
 

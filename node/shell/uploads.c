@@ -45,6 +45,7 @@ struct read_job {
     uint64_t offset;
     uint32_t length;
     enum disk_result result;
+    int error; /* when the result is DISK_FAILED */
     bool has_seen_stamp;
     struct file_stamp seen_stamp; /* when the result is DISK_CHANGED */
 };
@@ -55,13 +56,14 @@ static enum disk_result check_stamp(struct read_job *self)
 {
     if (!self->file->has_stamp)
         return DISK_OK;
-    if (stamp_read(self->file->fd, &self->seen_stamp) != 0)
+    self->error = stamp_read(self->file->fd, &self->seen_stamp);
+    if (self->error != 0)
         return DISK_FAILED;
     self->has_seen_stamp = true;
     return file_stamp_equal(&self->seen_stamp, &self->file->stamp) ? DISK_OK : DISK_CHANGED;
 }
 
-static enum disk_result read_range(const struct read_job *self)
+static enum disk_result read_range(struct read_job *self)
 {
     uint32_t done = 0;
     while (done < self->length) {
@@ -69,8 +71,10 @@ static enum disk_result read_range(const struct read_job *self)
                             (off_t)(self->offset + done));
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0)
+        if (got < 0) {
+            self->error = errno;
             return DISK_FAILED;
+        }
         if (got == 0)
             return DISK_CHANGED; /* shorter than it was */
         done += (uint32_t)got;
@@ -85,9 +89,17 @@ static void run_read(struct job *job)
     if (self->result != DISK_OK)
         return;
     self->result = read_range(self);
-    enum disk_result after = check_stamp(self);
+    if (self->result == DISK_FAILED)
+        return;
+    enum disk_result after = check_stamp(self); /* also of one that was cut short: its owner hears of it */
     if (self->result == DISK_OK)
         self->result = after;
+}
+
+static void tell_unreadable(struct uploads *self, struct content content, int error)
+{
+    if (self->events.unreadable)
+        self->events.unreadable(self->events.owner, content, error);
 }
 
 /* With no read under way any more. */
@@ -109,7 +121,6 @@ static void finish_read(struct job *job)
     struct read_job *self = (struct read_job *)job;
     struct uploads *uploads = self->uploads;
     uint64_t ticket = self->buffer->ticket;
-    open_files_put(&uploads->files, self->file);
     uploads->read_count--;
     if (self->result == DISK_OK && uploads->server) {
         self->buffer->next = uploads->read_buffers;
@@ -117,12 +128,15 @@ static void finish_read(struct job *job)
     } else {
         buffer_pool_give(uploads->pool, self->buffer);
     }
+    if (uploads->server && self->result == DISK_FAILED)
+        tell_unreadable(uploads, self->file->content, self->error);
     if (uploads->server) {
         uploads->changed_stamp = self->has_seen_stamp ? &self->seen_stamp : NULL;
         peer_server_on_chunk(uploads->server, ticket, self->result, clock_now_ms(), &uploads->effects);
         uploads_run(uploads);
         uploads->changed_stamp = NULL;
     }
+    open_files_put(&uploads->files, self->file);
     free(self);
     if (uploads->is_orphaned && uploads->read_count == 0)
         release(uploads);
@@ -154,7 +168,10 @@ static void start_read(struct uploads *self, const struct peer_effect *effect)
     if (!file) {
         /* Gone, or no longer ours to read: what was hashed is not there. A full table of files is our own
          * fault. */
-        bool is_ours = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO;
+        int error = errno;
+        bool is_ours = error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
+        if (is_ours)
+            tell_unreadable(self, effect->content, error);
         peer_server_on_chunk(self->server, effect->ticket, is_ours ? DISK_FAILED : DISK_CHANGED,
                              clock_now_ms(), &self->effects);
         return;

@@ -34,6 +34,8 @@ struct uploads_events {
     void (*cut)(void *owner, int connection); /* end this connection */
     /* Bytes [offset, offset + length) of the file went to the socket. May be NULL. */
     void (*sent)(void *owner, uint64_t offset, uint32_t length);
+    /* Disk failed, with an errno; the requester is told `internal`. May be NULL. */
+    void (*unreadable)(void *owner, struct content content, int error);
     /* PEER_PUSH and PEER_PUSHER_GONE. NULL when the server takes no pushes. */
     void (*push)(void *owner, uint32_t route);
     void (*pusher_gone)(void *owner, uint32_t route);
