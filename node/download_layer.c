@@ -56,10 +56,21 @@ static void ask(struct download *self, uint32_t index, uint64_t now_ms, struct d
     download_expect_answer(self, source, now_ms);
 }
 
+void download_ask_layer_early(struct download *self, uint32_t index, uint64_t now_ms,
+                              struct download_effects *effects)
+{
+    if (!download_needs_layer(self) || self->layer_source != UINT32_MAX)
+        return;
+    make_room(self);
+    self->layer_source = index;
+    self->layer_received = 0;
+    ask(self, index, now_ms, effects);
+}
+
 /* One source at a time: the whole layer is a few hundred KiB at most, and who sent it must be known. */
 void download_ask_layer(struct download *self, uint64_t now_ms, struct download_effects *effects)
 {
-    if (self->layer_source != UINT32_MAX)
+    if (self->layer_source != UINT32_MAX && self->sources[self->layer_source].state == SOURCE_READY)
         return;
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];

@@ -30,6 +30,7 @@ struct read {
     uint64_t sent_ms;
     struct run run;
     bool is_given_up; /* its source has stalled: others are asked for it as if it were not */
+    bool is_repeat;   /* another source was asked for it before */
 };
 
 struct source {
@@ -83,6 +84,7 @@ struct download {
     uint64_t serial;
     uint64_t inflight_bytes, processing_bytes;
     uint64_t received_bytes, wasted_bytes, saved_bytes;
+    uint64_t repeating_bytes; /* in flight although another source was asked for them before */
     struct rate_limit down;
     bool is_limited; /* READs wait for `down` */
     uint64_t progress_at_ms;
@@ -162,6 +164,8 @@ void download_check_claims(struct download *self, struct download_effects *effec
 /* The chunk layer (download_layer.c). */
 bool download_needs_layer(const struct download *self);
 void download_ask_layer(struct download *self, uint64_t now_ms, struct download_effects *effects);
+void download_ask_layer_early(struct download *self, uint32_t source, uint64_t now_ms,
+                              struct download_effects *effects); /* with HELLO and OPEN */
 void download_on_hashes(struct download *self, uint32_t source, const struct message *message,
                         uint64_t now_ms, struct download_effects *effects);
 void download_layer_refused(struct download *self, uint32_t source);

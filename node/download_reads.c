@@ -7,16 +7,19 @@
 #include <string.h>
 
 /* A READ should take about this long, so that a slow source's part can still move. */
-#define READ_AIM_MS 500
+#define READ_AIM_MS 100
 
 /* The first READ to a source that nothing is known of, or that stalled. */
 #define READ_PROBE_BYTES (64u * 1024)
 
 /* What such a source may be asked for at once. */
-#define WINDOW_START_BYTES (2u * BLOCK_SIZE)
+#define WINDOW_START_BYTES (BLOCK_SIZE / 2)
 
 /* An idle source repeats what another was asked for only if it would be this many times faster. */
 #define DUPLICATE_GAIN 2
+
+/* One READ may come twice, and beyond it this part of the file: it all goes over somebody's link. */
+#define DUPLICATE_SHARE 128
 
 /* In the endgame, how often to look whether an idle source should repeat something. */
 #define ENDGAME_LOOK_MS 100
@@ -55,8 +58,9 @@ static uint64_t window_of(const struct source *source, uint32_t length_max)
 {
     if (source->stall_count > 0)
         return length_max;
-    bool is_careful = source->meter.rate || source->is_pusher;
-    uint64_t window_min = is_careful ? 2 * (uint64_t)length_max : WINDOW_START_BYTES;
+    uint64_t window_min = 2 * (uint64_t)length_max;
+    if (source->meter.is_starting && !source->is_pusher && window_min < WINDOW_START_BYTES)
+        window_min = WINDOW_START_BYTES;
     return meter_window(&source->meter, window_min, source->window_max);
 }
 
@@ -75,8 +79,14 @@ static void ask(struct download *self, struct read *read, uint32_t index, const 
 {
     struct source *source = &self->sources[index];
     uint32_t slot = (uint32_t)(read - self->reads);
-    *read = (struct read){READ_ASKED, index, download_next_rid(self, slot),
-                          now_ms,     *run,  source->stall_count > 0};
+    *read = (struct read){
+        .state = READ_ASKED,
+        .source = index,
+        .rid = download_next_rid(self, slot),
+        .sent_ms = now_ms,
+        .run = *run,
+        .is_given_up = source->stall_count > 0,
+    };
     if (source->inflight_count == 0) {
         meter_resumed(&source->meter, now_ms);
         source->active_at_ms = now_ms;
@@ -105,6 +115,8 @@ void download_free_read(struct download *self, struct read *read)
         source->inflight_count--;
         source->inflight_bytes -= read->run.length;
         self->inflight_bytes -= read->run.length;
+        if (read->is_repeat)
+            self->repeating_bytes -= read->run.length;
     } else {
         self->processing_bytes -= read->run.length;
     }
@@ -229,10 +241,15 @@ static void ask_duplicates(struct download *self, uint64_t now_ms, struct downlo
         if (source->state != SOURCE_READY || source->inflight_count > 0 || source->retry_at_ms > now_ms)
             continue;
         const struct read *slow = slow_read(self, i, now_ms);
+        uint64_t twice_bytes = self->repeating_bytes + self->wasted_bytes;
+        if (slow && twice_bytes > 0 && twice_bytes + slow->run.length > self->layout.size / DUPLICATE_SHARE)
+            return;
         struct read *read = slow ? free_read(self) : NULL;
         if (read) {
             struct run run = slow->run;
             ask(self, read, i, &run, now_ms, effects);
+            read->is_repeat = true;
+            self->repeating_bytes += run.length;
         }
     }
 }

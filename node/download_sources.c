@@ -164,12 +164,13 @@ void download_on_connected(struct download *self, uint32_t index, uint64_t now_m
     hello.hello.expected_node = (struct optional_node_id){source->has_node, source->node};
     download_send(effects, index, &hello);
 
-    /* Messages of one connection keep their order, so OPEN need not wait for HELLO_OK. */
+    /* Messages of one connection keep their order, so nothing need wait for HELLO_OK. */
     source->open_rid = download_next_rid(self, RID_NO_SLOT);
     struct message open = {.kind = KIND_OPEN, .rid = source->open_rid};
     open.open.file.is_present = true;
     memcpy(open.open.file.bytes, self->config.id.bytes, sizeof open.open.file.bytes);
     download_send(effects, index, &open);
+    download_ask_layer_early(self, index, now_ms, effects);
     source->deadline_ms = now_ms + DOWNLOAD_HELLO_MS;
 }
 

@@ -5,11 +5,13 @@
 /*
  * How fast a source delivers, and so how much may be asked of it at once.
  *
- * The window is rate times twice the shortest round trip plus a margin: twice, so that a source that is held
- * back by its window shows it by delivering a full window per round trip and gets a larger one, until the
- * link or the source is what bounds it (the idea of TCP's slow start, and of BBR's bandwidth-delay product).
+ * At first the window grows by all that is delivered, as in TCP's slow start, until an interval is not a
+ * quarter faster than the one before, which is how BBR ends it. Then it is rate times twice the shortest
+ * round trip plus a margin: twice, so that a source that is held back by its window shows it by delivering a
+ * full window per round trip and gets a larger one, until the link or the source is what bounds it.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define METER_INTERVAL_MS                                                                                    \
@@ -21,7 +23,8 @@ struct meter {
     uint64_t interval_bytes;
     uint64_t rate;          /* bytes a second, smoothed; 0 until the first interval ended */
     uint64_t round_trip_ms; /* shortest seen; UINT64_MAX until the first */
-    uint64_t startup_bytes; /* delivered before there was a rate */
+    uint64_t startup_bytes; /* delivered while starting */
+    bool is_starting;       /* the rate still rises */
 };
 
 void meter_init(struct meter *self, uint64_t now_ms);

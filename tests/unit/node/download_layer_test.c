@@ -22,6 +22,22 @@ Test(download_layer, one_source_is_asked_for_all_and_nothing_is_read_before)
     world_release(&w);
 }
 
+Test(download_layer, one_that_never_answers_its_greeting_does_not_hold_it_up)
+{
+    struct world w = world_new(5 * MIB);
+    world_add(&w, 1, 0);
+    world_connected(&w, 0);
+    cr_assert(ne(u64, w.layer_rid[0], 0)); /* asked together with the greeting */
+    world_add(&w, 2, 0);
+    world_connected(&w, 1);
+    cr_assert(eq(u64, w.layer_rid[1], 0));
+    world_greet(&w, 1, NULL);
+    cr_assert(ne(u64, w.layer_rid[1], 0));
+    world_give_layer(&w, 1);
+    cr_assert(download_layer(w.download) != NULL);
+    world_release(&w);
+}
+
 Test(download_layer, more_than_16384_hashes_are_asked_for_in_parts_of_one_source)
 {
     struct world w = world_new(UINT64_C(16385) * 4 * MIB);

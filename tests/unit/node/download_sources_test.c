@@ -6,12 +6,12 @@
  */
 #include "tests/unit/node/download_world.h"
 
-Test(download_sources, hello_and_open_go_out_together)
+Test(download_sources, hello_open_and_hashes_go_out_together)
 {
     struct world w = world_new(5 * MIB);
     world_add(&w, 1, 7);
     world_connected(&w, 0);
-    cr_assert(eq(sz, world_count(&w, DOWNLOAD_SEND), 2));
+    cr_assert(eq(sz, world_count(&w, DOWNLOAD_SEND), 3));
     cr_assert(ne(u64, w.hello_rid[0], w.open_rid[0]));
     struct envelope envelope;
     struct message hello;
@@ -24,6 +24,9 @@ Test(download_sources, hello_and_open_go_out_together)
     cr_assert(eq(u8, hello.hello.expected_node.id.bytes[0], 7));
     cr_assert(eq(u8, hello.hello.node.id.bytes[0], 99));
     envelope_close(&envelope);
+    world_add(&w, 2, 0);
+    world_connected(&w, 1); /* the layer is asked of one */
+    cr_assert(eq(sz, world_count(&w, DOWNLOAD_SEND), 2));
     world_release(&w);
 }
 
@@ -204,7 +207,7 @@ Test(download_sources, a_lost_connection_gives_its_reads_to_others_and_is_greete
     uint32_t lost = world_ready(&w, NULL), other = world_ready(&w, NULL);
     world_give_layer(&w, lost);
     cr_assert(gt(u64, world_asked_bytes(&w, lost), 0));
-    cr_assert(eq(u64, world_asked_bytes(&w, lost) + world_asked_bytes(&w, other), 4 * MIB));
+    cr_assert(eq(u64, world_asked_bytes(&w, lost) + world_asked_bytes(&w, other), 2 * START_WINDOW_BYTES));
     world_lost(&w, lost);
     cr_assert(eq(int, world_source(&w, lost).state, SOURCE_CONNECTING));
     cr_assert(eq(sz, world_count(&w, DOWNLOAD_SOURCE), 1)); /* told at once */
@@ -233,15 +236,15 @@ Test(download_sources, a_lost_connection_gives_its_reads_to_others_and_is_greete
 
 Test(download_sources, a_bye_gives_its_reads_to_others)
 {
-    struct world w = world_new(2 * MIB);
+    struct world w = world_new(START_WINDOW_BYTES);
     uint32_t leaver = world_ready(&w, NULL);
     world_give_layer(&w, leaver);
     uint32_t other = world_ready(&w, NULL);
-    cr_assert(eq(u64, world_asked_bytes(&w, leaver), 2 * MIB));
+    cr_assert(eq(u64, world_asked_bytes(&w, leaver), START_WINDOW_BYTES));
     struct message bye = {.kind = KIND_BYE};
     world_say(&w, leaver, &bye, 0);
     world_expect_end(&w, leaver, SOURCE_LEFT, "said goodbye");
-    cr_assert(eq(u64, world_asked_bytes(&w, other), 2 * MIB));
+    cr_assert(eq(u64, world_asked_bytes(&w, other), START_WINDOW_BYTES));
     world_release(&w);
 }
 

@@ -18,6 +18,9 @@
 #define KIB 1024u
 #define MIB (1024u * KIB)
 
+/* What a source that nothing is known of is asked for. */
+#define START_WINDOW_BYTES (512 * KIB)
+
 #define WORLD_READS_MAX 2048
 
 struct asked {

@@ -58,6 +58,22 @@ Test(meter, before_there_is_a_rate_the_window_grows_by_what_came)
     cr_assert(eq(u64, meter_window(&meter, 2 * MIB, 16 * MIB), 5 * MIB));
 }
 
+Test(meter, the_window_grows_by_what_came_until_an_interval_is_not_a_quarter_faster)
+{
+    struct meter meter;
+    meter_init(&meter, 0);
+    meter_delivered(&meter, MIB, 0, 100);
+    meter_delivered(&meter, 2 * MIB, 100, 200);
+    cr_assert(meter.is_starting);
+    cr_assert(eq(u64, meter_window(&meter, MIB, 64 * MIB), 4 * MIB));
+    meter_delivered(&meter, 2 * MIB, 200, 300);
+    cr_assert(not(meter.is_starting));
+    uint64_t bytes_in_flight = meter.rate * (2 * 100 + METER_MARGIN_MS) / 1000;
+    cr_assert(eq(u64, meter_window(&meter, MIB, 64 * MIB), bytes_in_flight));
+    meter_delivered(&meter, 20 * MIB, 300, 400); /* later rises show in the rate */
+    cr_assert(not(meter.is_starting));
+}
+
 Test(meter, a_rate_is_taken_when_its_interval_ends_and_not_before)
 {
     struct meter meter;
