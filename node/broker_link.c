@@ -423,6 +423,11 @@ bool broker_link_is_joined(const struct broker_link *self)
     return self->state == JOINED;
 }
 
+uint32_t broker_link_lease_ms(const struct broker_link *self)
+{
+    return self->lease_ms;
+}
+
 uint64_t broker_link_dropped_count(const struct broker_link *self)
 {
     return self->dropped_count;

@@ -125,6 +125,9 @@ void broker_link_on_stop(struct broker_link *self, struct broker_effects *effect
 
 bool broker_link_is_joined(const struct broker_link *self);
 
+/* As the broker granted it; 0 before it did. */
+uint32_t broker_link_lease_ms(const struct broker_link *self);
+
 /* Bad messages and unasked-for replies, all dropped. */
 uint64_t broker_link_dropped_count(const struct broker_link *self);
 

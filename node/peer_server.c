@@ -498,6 +498,11 @@ bool peer_server_is_idle(const struct peer_server *self)
     return upload_queue_is_empty(self->queue);
 }
 
+void peer_server_set_up_rate(struct peer_server *self, uint64_t up_rate, uint64_t now_ms)
+{
+    rate_limit_set(&self->up, up_rate, now_ms);
+}
+
 struct peer_server_figures peer_server_figures(const struct peer_server *self)
 {
     return self->figures;

@@ -108,6 +108,9 @@ void peer_server_on_stop(struct peer_server *self, struct peer_effects *effects)
 
 /* True when nothing is queued, on disk or with the socket. */
 bool peer_server_is_idle(const struct peer_server *self);
+/* Bytes a second from now on, over all requesters; 0: no limit. */
+void peer_server_set_up_rate(struct peer_server *self, uint64_t up_rate, uint64_t now_ms);
+
 struct peer_server_figures peer_server_figures(const struct peer_server *self);
 
 #endif

@@ -386,6 +386,11 @@ void broker_client_on_bound(struct broker_client *self, uint16_t port, struct te
     (void)is_added;
 }
 
+uint32_t broker_client_lease_ms(const struct broker_client *self)
+{
+    return broker_link_lease_ms(self->link);
+}
+
 void broker_client_stop(struct broker_client *self)
 {
     if (self->is_stopped)

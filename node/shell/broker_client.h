@@ -58,6 +58,9 @@ void broker_client_forget(struct broker_client *self, uint64_t rid);
 
 bool broker_client_is_joined(const struct broker_client *self);
 
+/* As the broker granted it; 0 before it did. */
+uint32_t broker_client_lease_ms(const struct broker_client *self);
+
 /* As broker_link_on_bound(). What the owner started because of the port comes before the client in the loop
  * from now on, so that what it finds out is told in the same round. */
 void broker_client_on_bound(struct broker_client *self, uint16_t port, struct text node_name);

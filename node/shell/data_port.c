@@ -186,3 +186,10 @@ struct peer_server_figures data_port_figures(const struct data_port *self)
     const struct peer_server *server = uploads_server(self->uploads);
     return server ? peer_server_figures(server) : (struct peer_server_figures){0};
 }
+
+void data_port_set_up_rate(struct data_port *self, uint64_t up_rate)
+{
+    struct peer_server *server = uploads_server(self->uploads);
+    if (server)
+        peer_server_set_up_rate(server, up_rate, clock_now_ms());
+}

@@ -57,6 +57,9 @@ void data_port_stop(struct data_port *self);
 /* After workers_destroy(), for reads may be under way. Messages that are still being sent are not lost. */
 void data_port_destroy(struct data_port **self_p);
 
+/* Bytes a second from now on, over all requesters; 0: no limit. */
+void data_port_set_up_rate(struct data_port *self, uint64_t up_rate);
+
 struct peer_server_figures data_port_figures(const struct data_port *self);
 
 #endif
