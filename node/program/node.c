@@ -29,8 +29,6 @@
 /* To find out whether a broker's name is this machine; a resolver that takes longer is of no use. */
 #define RESOLVE_MS 2000
 
-#define AGENT "znode/" ZSWARM_VERSION
-
 /* Start. Each step is false after an error that was told. */
 
 static bool open_state(struct node *self)
@@ -241,7 +239,8 @@ static bool start_threads(struct node *self)
     self->loop = loop_new();
     self->serving = workers_new(SERVING_THREADS);
     self->hashing = workers_new(workers_default_count());
-    if (self->loop && self->serving && self->hashing)
+    self->fetching = workers_new(workers_default_count() + 1); /* one may be waiting for the disk */
+    if (self->loop && self->serving && self->hashing && self->fetching)
         return true;
     output_error(self->output, "cannot start threads: %s; raise the limits with ulimit -u and -n",
                  strerror(errno));
@@ -305,16 +304,19 @@ static bool start_serving(struct node *self)
 {
     struct peer_server_config config = {
         .node = self->state.id,
-        .instance = random_u64(),
+        .instance = self->instance,
         .node_name = text_of(self->state.name),
-        .agent = text_of(AGENT),
+        .agent = text_of(NODE_AGENT),
         .features = is_reachable(self) ? FEATURE_REACHABLE : 0,
         .up_rate = settings.up_rate,
     };
-    struct content_source source = share_source(self->shares);
+    struct content_source shared = share_source(self->shares);
+    self->partials = partials_new(self->holdings, self->port, &shared);
+    struct content_source source = partials_source(self->partials);
     /* The order of tickers is that of their effects: what shares found out is told in the same round. */
     if (loop_add_fd(self->loop, workers_fd(self->serving), on_workers, self->serving) &&
         loop_add_fd(self->loop, workers_fd(self->hashing), on_workers, self->hashing) &&
+        loop_add_fd(self->loop, workers_fd(self->fetching), on_workers, self->fetching) &&
         loop_add_ticker(self->loop, on_tick, self) &&
         data_port_start(self->port, &config, self->holdings, &source))
         return true;
@@ -339,7 +341,7 @@ static void on_assigned(void *owner, uint16_t port)
     struct node *self = owner;
     if (bind_in(self, port, port)) {
         self->state.is_port_assigned = true;
-        if (start_at_port(self))
+        if (start_at_port(self) && node_start_downloads(self))
             broker_client_on_bound(self->broker, port, text_of(self->state.name));
         else
             loop_stop(self->loop);
@@ -369,7 +371,7 @@ static bool start_joining(struct node *self)
                  .boot = random_u64(),
                  .port = self->is_bound ? self->state.port : 0,
                  .node_name = text_of(self->state.name ? self->state.name : ""),
-                 .agent = text_of(AGENT),
+                 .agent = text_of(NODE_AGENT),
                  .features = is_reachable(self) ? FEATURE_REACHABLE : 0},
     };
     struct broker_client_events events = {
@@ -384,6 +386,7 @@ static bool start_joining(struct node *self)
 
 bool node_start(struct node *self)
 {
+    self->instance = random_u64();
     if (!open_state(self) || !start_threads(self) || !bind_port(self))
         return false;
     char *cache = node_state_path(&self->state, "hashes.sqlite");
@@ -391,6 +394,8 @@ bool node_start(struct node *self)
     free(cache);
     self->holdings = holdings_new(shares_index(self->shares));
     if ((self->is_bound && !start_at_port(self)) || !start_joining(self))
+        return false;
+    if (self->is_bound && !node_start_downloads(self))
         return false;
     self->console = console_new(self);
     if (self->is_ready)
@@ -412,14 +417,19 @@ void node_stop(struct node *self)
     signal(SIGALRM, end_at_once);
     alarm(END_SECONDS);
     sd_notify(0, "STOPPING=1");
+    if (self->downloads)
+        downloads_stop(self->downloads);
     if (self->broker)
         broker_client_stop(self->broker);
     if (self->port)
         data_port_stop(self->port);
     workers_destroy(&self->serving);
     workers_destroy(&self->hashing);
+    workers_destroy(&self->fetching);
+    node_release_downloads(self);
     broker_client_destroy(&self->broker);
     data_port_destroy(&self->port);
+    partials_destroy(&self->partials);
     holdings_destroy(&self->holdings);
     shares_destroy(&self->shares);
     loop_destroy(&self->loop);

@@ -9,6 +9,7 @@
 #include "messages/shell/loop.h"
 #include "node/shell/broker_client.h"
 #include "node/shell/data_port.h"
+#include "node/shell/downloads.h"
 #include "node/shell/node_state.h"
 #include "node/shell/shares.h"
 #include "tools/cli/output.h"
@@ -19,20 +20,31 @@ struct node {
     struct host bound; /* when is_bound_to_one */
     bool is_bound_to_one;
     struct loop *loop;
-    struct workers *serving, *hashing;
+    struct workers *serving, *hashing, *fetching;
     struct shares *shares;
     struct holdings *holdings;
     struct data_port *port;
+    struct partials *partials; /* stands between the data port and the shares */
     struct broker_client *broker;
+    struct downloads *downloads; /* NULL until the data port is bound */
+    char *download_folder, *temp_folder, *download_list;
+    uint64_t instance;
     struct console *console;
     bool is_bound; /* the data port; until the broker assigned one, nothing that needs it has started */
     bool is_trouble_with_port_told;
     bool is_ready;
 };
 
+#define NODE_AGENT "znode/" ZSWARM_VERSION
+
 /* Starts what the settings ask for. `output` is set already, everything else zero, and state.lock_fd -1.
  * False after an error that was told; node_stop() then too. */
 bool node_start(struct node *self);
+
+/* Its downloads (node_downloads.c): once everything else runs; false after an error that was told. After the
+ * workers have ended. */
+bool node_start_downloads(struct node *self);
+void node_release_downloads(struct node *self);
 
 /* Says BYE and ends; a disk that hangs ends the process. */
 void node_stop(struct node *self);

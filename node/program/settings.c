@@ -68,6 +68,9 @@ static const struct cli_option options[] = {
     {"state", 0, "DIR", "keep id, port, hashes and lock there", option_text, &settings.state},
     {"up", 0, "RATE", "send at most this fast in all (K, M, G; kbit, Mbit, Gbit)", option_size,
      &settings.up_rate},
+    {"down", 0, "RATE", "fetch at most this fast in all", option_size, &settings.down_rate},
+    {"temp", 0, "DIR", "where downloads are until they are complete; on the same file system", option_text,
+     &settings.temp},
     {"daemon", 0, NULL, "serve only, without a console", option_flag, &settings.is_daemon},
     {NULL, 0, NULL, NULL, NULL, NULL},
 };
@@ -92,5 +95,6 @@ void settings_release(void)
     free(settings.name);
     free(settings.state);
     free(settings.bind);
+    free(settings.temp);
     option_texts_release(&settings.shares);
 }

@@ -12,10 +12,10 @@ struct settings {
     struct endpoint broker;
     bool is_broker_given; /* else it is the default */
     struct option_texts shares;
-    char *home, *name, *state, *bind;
+    char *home, *name, *state, *bind, *temp;
     uint16_t port_first, port_last; /* 0, 0: ephemeral */
     bool is_port_assigned;          /* by the broker; then there is no range */
-    uint64_t up_rate;               /* bytes a second; 0: no limit */
+    uint64_t up_rate, down_rate;    /* bytes a second; 0: no limit */
     bool has_no_broker, is_daemon;
 };
 

@@ -5,11 +5,8 @@
 #include "node/shell/downloads_private.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* How often progress is noted, and budget and rate are shared out anew. */
@@ -254,39 +251,17 @@ struct download_list *downloads_list(struct downloads *self)
 
 /* Life. */
 
-/* What rename() says to a file from one folder to the other. 0 or an errno. */
-static int try_publishing(const char *folder, const char *temp)
-{
-    char from[4096], to[4096];
-    unsigned long long random = random_u64();
-    int from_size = snprintf(from, sizeof from, "%s/.zswarm-%016llx", temp, random);
-    int to_size = snprintf(to, sizeof to, "%s/.zswarm-%016llx", folder, random);
-    if (from_size >= (int)sizeof from || to_size >= (int)sizeof to)
-        return ENAMETOOLONG;
-    int fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno;
-    close(fd);
-    int error = rename(from, to) == 0 ? 0 : errno;
-    (void)unlink(error ? from : to);
-    return error;
-}
-
 struct downloads *downloads_new(const struct downloads_config *config, const struct downloads_events *events)
 {
-    int error = try_publishing(config->folder, config->temp);
     struct downloads *self = calloc(1, sizeof *self);
     assert(self);
-    if (error || !loop_add_ticker(config->loop, tick, self)) {
-        free(self);
-        errno = error ? error : EMFILE;
-        return NULL;
-    }
     self->config = *config;
     self->events = *events;
     self->list = download_list_new();
     self->keeper = keeper_new(self);
     keeper_load(self->keeper);
+    bool is_added = loop_add_ticker(config->loop, tick, self);
+    assert(is_added);
     return self;
 }
 

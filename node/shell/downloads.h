@@ -72,10 +72,11 @@ struct downloads_events {
     void (*trouble)(void *owner, const char *text); /* a line for a person, unescaped: with the list file */
 };
 
-/*
- * Goes on with what the list file holds. NULL when files could not land: errno, EXDEV when `temp` is on
- * another file system than `folder`.
- */
+/* Makes both folders, and sees whether a file can move from one to the other. 0 or an errno: EXDEV when they
+ * are on different file systems. Each download does that too: it is for whoever wants to know earlier. */
+int downloads_check_folders(const char *folder, const char *temp);
+
+/* Goes on with what the list file holds. */
 struct downloads *downloads_new(const struct downloads_config *config, const struct downloads_events *events);
 void downloads_stop(struct downloads *self);
 void downloads_destroy(struct downloads **self_p);

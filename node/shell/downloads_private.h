@@ -60,6 +60,7 @@ struct downloads {
     struct download_list *list;
     struct runner *runners;
     struct keeper *keeper;
+    bool are_folders_good;  /* downloads_check_folders() said so once */
     uint64_t shared_out_ms; /* when budget and rate were shared out */
     bool is_stopped;
 };

@@ -288,15 +288,37 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
                                   .unsaved = on_unsaved,
                                   .starved = on_starved,
                                   .done = on_done};
-    (void)mkdir(config->folder, 0777); /* somebody may have tidied up; what is wrong shows below */
-    (void)mkdir(config->temp, 0777);
     return fetch_new(config->loop, config->workers, &fetch, &events, &self->fetch, ret_needed, ret_free);
+}
+
+/* False after it failed. */
+static bool check_folders(struct runner *self)
+{
+    struct downloads *downloads = self->downloads;
+    const char *folder = downloads->config.folder, *temp = downloads->config.temp;
+    bool are_there = access(folder, F_OK) == 0 && access(temp, F_OK) == 0; /* somebody may have tidied up */
+    if (downloads->are_folders_good && are_there)
+        return true;
+    int error = downloads_check_folders(folder, temp);
+    downloads->are_folders_good = error == 0;
+    if (error == 0)
+        return true;
+    char reason[REASON_SIZE];
+    if (error == EXDEV)
+        snprintf(reason, sizeof reason, "%s is not on the file system of %s: choose another --temp", temp,
+                 folder);
+    else
+        snprintf(reason, sizeof reason, "cannot write in %s and %s: %s", temp, folder, strerror(error));
+    fail(self, reason);
+    return false;
 }
 
 static void try_fetching(struct runner *self, const struct listed_download *item, uint64_t now_ms)
 {
     char reason[REASON_SIZE];
     uint64_t needed = 0, room = 0;
+    if (!check_folders(self))
+        return;
     switch (new_fetch(self, &needed, &room)) {
     case FETCH_STARTED:
         begin_fetching(self, item);

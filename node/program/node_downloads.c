@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/program/node.h"
+#include "node/program/settings.h"
+#include "node/shell/share_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *join(const char *folder, const char *name)
+{
+    char *path = NULL;
+    int size = asprintf(&path, "%s/%s", folder, name);
+    assert(size >= 0);
+    return path;
+}
+
+/* Into the home, or into the first share when there is no home. */
+static void choose_folders(struct node *self)
+{
+    bool has_home = settings.home || settings.shares.count == 0;
+    if (has_home) {
+        self->download_folder = join(self->state.home, "Download");
+    } else {
+        char *real = realpath(settings.shares.items[0], NULL);
+        self->download_folder = real ? real : strdup(settings.shares.items[0]);
+    }
+    if (settings.temp)
+        self->temp_folder = strdup(settings.temp);
+    else
+        self->temp_folder =
+            has_home ? join(self->state.home, "Temp") : join(self->download_folder, ".zswarm");
+    assert(self->download_folder);
+    assert(self->temp_folder);
+}
+
+/* Folders are made when they are needed. Those that are there already, or were asked for, are looked at now.
+ */
+static bool check_folders(struct node *self)
+{
+    if (!settings.temp && access(self->temp_folder, F_OK) != 0)
+        return true;
+    int error = downloads_check_folders(self->download_folder, self->temp_folder);
+    if (error == EXDEV)
+        output_error(self->output, "%s is not on the file system of %s: choose another --temp",
+                     self->temp_folder, self->download_folder);
+    else if (error && settings.temp)
+        output_error(self->output, "cannot fetch into %s and %s: %s; choose another --temp",
+                     self->temp_folder, self->download_folder, strerror(error));
+    else if (error)
+        output_note(self->output, "cannot fetch into %s: %s", self->temp_folder, strerror(error));
+    return error == 0 || (error != EXDEV && !settings.temp); /* one that may only read still serves */
+}
+
+static void on_ended(void *owner, const struct downloads_view *view)
+{
+    struct node *self = owner;
+    if (view->state == DOWNLOADS_DONE)
+        output_note(self->output, "download %u is done: %s", view->number, view->target);
+    else
+        output_note(self->output, "download %u failed: %.*s: %s", view->number, (int)view->name.size,
+                    view->name.bytes, view->reason);
+}
+
+/* Its hashes are known: others find it at once, and it is not hashed again. */
+static void on_landed(void *owner, const struct downloads_landing *landing)
+{
+    struct node *self = owner;
+    (void)landing;
+    shares_rescan(self->shares);
+}
+
+static void on_trouble(void *owner, const char *text)
+{
+    struct node *self = owner;
+    output_note(self->output, "%s", text);
+}
+
+bool node_start_downloads(struct node *self)
+{
+    choose_folders(self);
+    if (!check_folders(self))
+        return false;
+    self->download_list = node_state_path(&self->state, "downloads");
+    struct downloads_config config = {
+        .loop = self->loop,
+        .workers = self->fetching,
+        .holdings = self->holdings,
+        .partials = self->partials,
+        .broker = self->broker,
+        .node = self->state.id,
+        .instance = self->instance,
+        .node_name = self->state.name,
+        .agent = NODE_AGENT,
+        .folder = self->download_folder,
+        .temp = self->temp_folder,
+        .list = self->download_list,
+        .down_rate = settings.down_rate,
+    };
+    struct downloads_events events = {
+        .owner = self, .ended = on_ended, .landed = on_landed, .trouble = on_trouble};
+    self->downloads = downloads_new(&config, &events);
+    return true;
+}
+
+void node_release_downloads(struct node *self)
+{
+    downloads_destroy(&self->downloads);
+    free(self->download_folder);
+    free(self->temp_folder);
+    free(self->download_list);
+    self->download_folder = self->temp_folder = self->download_list = NULL;
+}
