@@ -17,6 +17,7 @@
 struct bar {
     struct output *output;
     char *label; /* escaped */
+    const char *doing;
     uint64_t size_bytes;
     bool is_drawn, is_shown;
     uint64_t shown_ms, shown_bytes;
@@ -32,6 +33,11 @@ struct bar *bar_new(struct output *output, struct text label, uint64_t size_byte
     self->size_bytes = size_bytes;
     self->is_drawn = !is_quiet && !output_is_json(output) && isatty(STDERR_FILENO);
     return self;
+}
+
+void bar_set_doing(struct bar *self, const char *doing)
+{
+    self->doing = doing;
 }
 
 void bar_clear(struct bar *self)
@@ -60,6 +66,7 @@ void bar_start(struct bar *self, uint64_t saved_bytes, uint64_t now_ms)
 static void draw(struct bar *self, const struct bar_figures *figures)
 {
     char size[SIZE_TEXT_SIZE], rate[SIZE_TEXT_SIZE], wasted[SIZE_TEXT_SIZE], filled[BAR_WIDTH + 1];
+    char tail[64];
     size_format(self->size_bytes, size);
     rate_format((uint64_t)self->rate, rate);
     size_format(figures->wasted_bytes, wasted);
@@ -69,9 +76,13 @@ static void draw(struct bar *self, const struct bar_figures *figures)
     filled[BAR_WIDTH] = '\0';
     uint64_t left_s =
         self->rate >= 1 ? (uint64_t)((double)(self->size_bytes - figures->saved_bytes) / self->rate) : 0;
-    fprintf(stderr, "\r\033[K%.24s [%s] %3d %% of %s  %s  ETA %llu:%02llu  %u sources  %s wasted",
-            self->label, filled, (int)(part * 100), size, rate, (unsigned long long)left_s / 60,
-            (unsigned long long)left_s % 60, figures->sources, wasted);
+    if (self->doing)
+        snprintf(tail, sizeof tail, "%s", self->doing);
+    else
+        snprintf(tail, sizeof tail, "%u sources  %s wasted", figures->sources, wasted);
+    fprintf(stderr, "\r\033[K%.24s [%s] %3d %% of %s  %s  ETA %llu:%02llu  %s", self->label, filled,
+            (int)(part * 100), size, rate, (unsigned long long)left_s / 60, (unsigned long long)left_s % 60,
+            tail);
     fflush(stderr);
     self->is_shown = true;
 }

@@ -17,6 +17,9 @@ struct bar;
 struct bar *bar_new(struct output *output, struct text label, uint64_t size_bytes, bool is_quiet);
 void bar_destroy(struct bar **self_p);
 
+/* Where there are no sources to count: what is going on is shown in their place. Static text. */
+void bar_set_doing(struct bar *self, const char *doing);
+
 /* The clock of the rate starts. */
 void bar_start(struct bar *self, uint64_t saved_bytes, uint64_t now_ms);
 
