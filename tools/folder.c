@@ -45,7 +45,12 @@ void folder_refuse(struct folder *self, struct catalogue_file *file, const char 
 
 void folder_done(struct folder *self, struct catalogue_file *file, uint64_t received_bytes, uint64_t now_ms)
 {
-    struct progress_file about = {file->id, file->root, file->size, file->name, self->root, file->name};
+    struct progress_file about = {.id = file->id,
+                                  .root = file->root,
+                                  .size = file->size,
+                                  .wire_name = file->name,
+                                  .folder = self->root,
+                                  .name = file->name};
     file->state = FILE_DONE;
     self->tally.file_count++;
     self->tally.saved_bytes += file->size;

@@ -19,6 +19,11 @@ struct progress {
     json_t *totals; /* of sources */
 };
 
+static uint64_t wanted_bytes(const struct progress_file *file)
+{
+    return file->is_range ? file->end - file->begin : file->size;
+}
+
 struct progress *progress_new(struct output *output, const struct progress_file *file, bool is_quiet,
                               struct tally *tally)
 {
@@ -28,8 +33,8 @@ struct progress *progress_new(struct output *output, const struct progress_file 
     self->file = *file;
     self->tally = tally;
     self->is_quiet = is_quiet || output_is_json(output);
-    self->bar =
-        tally ? tally->bar : bar_new(output, name_base(text_of(file->wire_name)), file->size, is_quiet);
+    self->bar = tally ? tally->bar
+                      : bar_new(output, name_base(text_of(file->wire_name)), wanted_bytes(file), is_quiet);
     self->totals = json_array();
     return self;
 }
@@ -85,6 +90,10 @@ static void emit_start(struct output *output, const struct progress_file *file, 
     json_object_set_new(event, "name", json_text(text_of(file->wire_name)));
     json_object_set_new(event, "chunks", json_integer(layout->chunk_count));
     json_object_set_new(event, "chunk_size", json_integer((json_int_t)1 << layout->chunk_log2));
+    if (file->is_range) {
+        json_object_set_new(event, "first", json_u64(file->begin));
+        json_object_set_new(event, "last", json_u64(file->end - 1));
+    }
     output_event(output, event);
 }
 
@@ -218,7 +227,7 @@ static void print_totals(struct progress *self)
 static void print_end(struct progress *self, const struct download_progress *figures, double seconds)
 {
     char size[SIZE_TEXT_SIZE], rate[SIZE_TEXT_SIZE];
-    size_format(self->file.size, size);
+    size_format(wanted_bytes(&self->file), size);
     rate_format(seconds > 0 ? (uint64_t)((double)figures->received_bytes / seconds) : figures->received_bytes,
                 rate);
     char *path = path_of(&self->file);
@@ -234,8 +243,8 @@ void progress_end(struct progress *self, const struct download_progress *figures
 {
     bar_clear(self->bar);
     double seconds = (double)(now_ms - self->begun_ms) / 1000;
-    progress_count(self->output, is_complete, is_complete ? self->file.size : 0, figures->received_bytes,
-                   figures->wasted_bytes);
+    progress_count(self->output, is_complete, is_complete ? wanted_bytes(&self->file) : 0,
+                   figures->received_bytes, figures->wasted_bytes);
     if (self->tally) {
         self->tally->file_count += is_complete;
         self->tally->saved_bytes += figures->saved_bytes;

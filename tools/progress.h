@@ -16,6 +16,8 @@ struct progress_file {
     uint64_t size;
     const char *wire_name;     /* unescaped */
     const char *folder, *name; /* as told; NULL both for stdout */
+    bool is_range;             /* only [begin, end) is wanted */
+    uint64_t begin, end;
 };
 
 /* Files that are told as one. */

@@ -8,13 +8,15 @@
  */
 #include "messages/shell/loop.h"
 #include "node/shell/workers.h"
+#include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/resolve.h"
 
 struct transfer_options {
-    char *folder;    /* NULL: the current one */
-    char *seed_from; /* NULL, or an older version whose chunks are used where they fit */
-    char *output;    /* NULL: the file's own base name; "-": stdout */
+    char *folder;             /* NULL: the current one */
+    char *seed_from;          /* NULL, or an older version whose chunks are used where they fit */
+    char *output;             /* NULL: the file's own base name; "-": stdout */
+    struct option_span range; /* bytes of each file that are wanted */
     uint64_t timeout_ms;
     uint64_t down_rate, up_rate;   /* bytes a second; 0: no limit */
     const struct endpoint *broker; /* NULL: nodes were named, and no broker is asked */

@@ -46,6 +46,8 @@ static const struct cli_option options[] = {
     {"include", 0, "P", "of NAME/ only what matches P: its path, or its end", option_texts,
      &settings.includes},
     {"exclude", 0, "P", "but not what matches P; both may be repeated", option_texts, &settings.excludes},
+    {"range", 0, "A-B", "only these bytes, from 0, both included; A- to the end", option_span,
+     &settings.transfer.range},
     {"sequential", 0, NULL, "fetch in order, to use the file while it arrives", option_flag,
      &settings.transfer.is_in_order},
     {"seed-from", 0, "FILE", "an older version: parts that are the same are copied", option_text,
@@ -94,6 +96,8 @@ static void fetch_folder(struct transfers *transfers, struct output *output, con
     };
     if (settings.transfer.output)
         output_error(output, "'%s' is a folder, and -o names one file: use -d", text);
+    else if (settings.transfer.range.is_given)
+        output_error(output, "'%s' is a folder, and --range is for single files", text);
     else
         folder_fetch(transfers, output, &config, text);
 }

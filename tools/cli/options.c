@@ -25,9 +25,9 @@ static const char *const known_names[] = {
     "dir",         "discard",  "down",         "exact",       "exclude",   "explain",    "force",
     "from",        "glob",     "home",         "id",          "include",   "json",       "lease",
     "limit",       "listen",   "manifest",     "max-nodes",   "max-size",  "min-size",   "name",
-    "no-broker",   "no-serve", "output",       "per-address", "port",      "presence",   "quiet",
-    "range",       "rescan",   "search-burst", "search-rate", "seed-from", "sequential", "share",
-    "state",       "temp",     "timeout",      "to",          "to-name",   "up",
+    "no-broker",   "no-serve", "output",       "per-address", "port",      "presence",   "push-quota",
+    "quiet",       "range",    "rescan",       "search-burst", "search-rate", "seed-from", "sequential",
+    "share",       "state",    "temp",         "timeout",      "to",          "to-name",   "up",
 };
 
 enum {
@@ -372,6 +372,13 @@ const char *option_seconds(void *target, const char *value)
 const char *option_size(void *target, const char *value)
 {
     return size_parse(value, target) ? NULL : "an amount like 1000, 64K, 1.5M, 2G or 100Mbit";
+}
+
+const char *option_span(void *target, const char *value)
+{
+    struct option_span *span = target;
+    span->is_given = span_parse(value, OPTION_SPAN_END, &span->first, &span->last);
+    return span->is_given ? NULL : "A-B or A-, counted from 0, A at most B";
 }
 
 const char *option_broker(void *target, const char *value)

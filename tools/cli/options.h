@@ -60,6 +60,7 @@ const char *option_u32(void *target, const char *value);      /* uint32_t: any *
 const char *option_u64(void *target, const char *value);      /* uint64_t: any */
 const char *option_seconds(void *target, const char *value);  /* uint64_t: ms, more than 0 */
 const char *option_size(void *target, const char *value);     /* uint64_t: bytes, or bytes a second */
+const char *option_span(void *target, const char *value);     /* struct option_span: `A-B` or `A-` */
 const char *option_broker(void *target, const char *value);   /* struct endpoint: port 6881 unless given */
 const char *option_endpoint(void *target, const char *value); /* struct endpoint: with a port */
 
@@ -76,6 +77,14 @@ const char *option_endpoint(void *target, const char *value); /* struct endpoint
     {                                                                                                        \
         "json", 0, NULL, "one JSON object a line", option_flag, (flag)                                       \
     }
+
+/* Bytes or chunks, counted from 0, both included. */
+struct option_span {
+    bool is_given;
+    uint64_t first, last; /* last is OPTION_SPAN_END for `A-` */
+};
+
+#define OPTION_SPAN_END INT64_MAX /* as in JSON and off_t */
 
 /* The values of an option that may be repeated. */
 struct option_texts {

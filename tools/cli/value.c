@@ -75,6 +75,17 @@ bool port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last)
     return true;
 }
 
+bool span_parse(const char *text, uint64_t max, uint64_t *ret_first, uint64_t *ret_last)
+{
+    uint64_t first, last = max;
+    const char *dash = digits_read(text, max, &first);
+    if (!dash || *dash != '-' || (dash[1] != '\0' && !number_parse(dash + 1, first, max, &last)))
+        return false;
+    *ret_first = first;
+    *ret_last = last;
+    return true;
+}
+
 bool seconds_parse(const char *text, uint64_t *ret_ms)
 {
     uint64_t seconds, billionths;

@@ -26,6 +26,9 @@ bool port_parse(const char *text, uint16_t *ret_port);
 /* `A-B`, two ports with A <= B. */
 bool port_range_parse(const char *text, uint16_t *ret_first, uint16_t *ret_last);
 
+/* `A-B` with A <= B, both included; `A-` is up to `max`. */
+bool span_parse(const char *text, uint64_t max, uint64_t *ret_first, uint64_t *ret_last);
+
 /* Seconds, also with a fraction (`0.25`); more than zero. A part of a millisecond counts as a whole one. */
 bool seconds_parse(const char *text, uint64_t *ret_ms);
 

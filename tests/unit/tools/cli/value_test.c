@@ -50,6 +50,19 @@ Test(value, port_is_1_to_65535)
     cr_expect(eq(u16, port, 65535));
 }
 
+Test(value, a_span_has_both_ends_or_goes_to_the_end)
+{
+    uint64_t first, last;
+    cr_expect(span_parse("0-99", 1000, &first, &last) && first == 0 && last == 99);
+    cr_expect(span_parse("7-7", 1000, &first, &last) && first == 7 && last == 7);
+    cr_expect(span_parse("7-", 1000, &first, &last) && first == 7 && last == 1000);
+    cr_expect(span_parse("4294967296-4294967297", UINT64_MAX, &first, &last) && first == UINT64_C(1) << 32);
+    static const char *const bad[] = {"",     "-",   "-5",     "5",     "8-7", "7-8 ",
+                                      "7--8", "a-b", "0-1001", "1001-", "+1-2"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_expect(not(span_parse(bad[i], 1000, &first, &last)), "row %zu (%s)", i, bad[i]);
+}
+
 Test(value, port_range_runs_upwards)
 {
     uint16_t first = 7, last = 7;
