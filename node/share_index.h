@@ -29,17 +29,34 @@ bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
 /* One file as the scanner found it. */
 struct scanned_file {
     uint32_t share; /* index of the share folder */
-    char *path;     /* below the share folder, through no symlink; any bytes */
-    char *name;     /* the wire name, unique and valid */
+    char *name;     /* what it is called below the share folder; any bytes */
+    char *path;     /* where it is, through no symlink; NULL: as it is called */
     struct file_stamp stamp;
     bool is_executable;
 };
 
-/* All that was found. Takes ownership: strings and array are malloc'd. */
+/*
+ * A folder that was read: directly in it are the files of the outcome, and these folders, nothing else.
+ * `is_place` instead: whatever is known at this place or below it is known no more, unless the outcome has
+ * it.
+ */
+struct scanned_folder {
+    uint32_t share;
+    char *name; /* "" is the share itself */
+    bool is_place;
+    char **folders; /* their base names, in byte order */
+    size_t folder_count;
+};
+
+/* What was found. Takes ownership: strings and arrays are malloc'd. */
 struct scan_outcome {
     struct scanned_file *files;
     size_t count;
-    bool is_complete; /* false: a folder could not be read, so absence proves nothing */
+    bool is_part;                   /* only what these folders say; false: the files are all there is */
+    struct scanned_folder *folders; /* of a part */
+    size_t folder_count;
+    bool is_complete; /* all that there is has been seen by now; else absence proves nothing */
+    size_t left_out_count;
 };
 
 enum share_state {
@@ -52,6 +69,7 @@ enum share_state {
 struct shared_file {
     uint64_t handle; /* names this content of this file for as long as the process runs; never reused */
     uint32_t share;
+    const char *place; /* as the scanner called it */
     const char *path;
     struct text name;
     struct file_stamp stamp;
@@ -67,11 +85,19 @@ struct share_index *share_index_new(void);
 void share_index_destroy(struct share_index **self_p);
 
 /*
- * Replaces what is shared by what a scan found. Files whose name, path and stamp are the same keep handle and
- * id; all others are unhashed anew. True when anything changed. Answers are incomplete until a scan was
- * complete, and again when the last one was not. An unchanged scan costs one comparison a file.
+ * Brings what is shared to what a scan found. Files whose place, path and stamp are the same keep handle and
+ * id; so does content that only moved, with its stamp, if both ends are in this outcome. All others are
+ * unhashed anew. True when anything changed. Answers are incomplete until an outcome was complete, and again
+ * when the last one was not. An unchanged file costs one comparison, a change no more than a copy of the
+ * tables.
+ *
+ * A file is named as it is called, cleaned; where the name is taken, it is numbered. It keeps that name as
+ * long as it is there. Afterwards the outcome is empty but for `left_out_count`: files that are not shared
+ * because there is no room, or no name short enough.
  */
 bool share_index_scanned(struct share_index *self, struct scan_outcome *outcome);
+
+void scan_outcome_release(struct scan_outcome *self);
 
 /*
  * The file without an id whose handle is the next above `after` (0 to begin); NULL when there is none. A new
@@ -89,8 +115,9 @@ bool share_index_restamp(struct share_index *self, uint64_t handle, const struct
 /* The file on disk is no longer what was hashed: unhashed, with a new handle. True when the index changed. */
 bool share_index_changed(struct share_index *self, uint64_t handle, uint64_t *ret_handle);
 
-/* Files without an id. */
+/* Files without an id, and their bytes. */
 size_t share_index_unhashed_count(const struct share_index *self);
+uint64_t share_index_unhashed_bytes(const struct share_index *self);
 
 const struct shared_file *share_index_by_handle(const struct share_index *self, uint64_t handle);
 
@@ -107,6 +134,19 @@ enum share_lookup {
 /* By whole name, or by base name if only one file has it. */
 enum share_lookup share_index_by_name(const struct share_index *self, struct text name,
                                       const struct shared_file **ret_file);
+
+/*
+ * Files without an id that share_index_by_name() or share_index_query() would have answered with, the latest
+ * last; taking them clears the list. Somebody waits for these.
+ */
+#define SHARE_ASKED_MAX 16
+size_t share_index_take_asked(const struct share_index *self, uint64_t ret_handles[SHARE_ASKED_MAX]);
+
+/* The last handle that was given out: files with a higher one are new since. */
+uint64_t share_index_last_handle(const struct share_index *self);
+
+/* The first file whose handle is above `after`; NULL when there is none. */
+const struct shared_file *share_index_next(const struct share_index *self, uint64_t after);
 
 /* Ready files in byte order of name: the index of the first whose name is >= `name`, and access by position.
  */

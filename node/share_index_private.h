@@ -3,9 +3,10 @@
 #define NODE_SHARE_INDEX_PRIVATE_H
 
 /*
- * The tables behind share_index.h: what changes them is in share_index.c, what reads them in share_lookup.c.
+ * The tables behind share_index.h: share_merge.c takes over what a scan found, share_index.c changes single
+ * files, share_lookup.c reads.
  *
- * Invariants: the three arrays hold the same `count` entries, each in its order; `ids` holds exactly the
+ * Invariants: the four arrays hold the same `count` entries, each in its order; `ids` holds exactly the
  * ready ones, those with one id as a list in order of name; all marks are MARK_KEPT but during a merge.
  */
 
@@ -15,33 +16,48 @@
 
 enum mark {
     MARK_KEPT,
-    MARK_RENEWED, /* same name, new handle */
-    MARK_NEW,
-    MARK_DROPPED,
+    MARK_GONE, /* not found, so far */
 };
 
 struct entry {
     struct shared_file file;
-    char *path, *name; /* owned; `file` points to them */
-    char *folded;      /* owned; the same pointer as `name` when folding changes nothing */
-    size_t folded_size, folded_base_offset;
+    char *place; /* owned, like these three, each the same pointer as `place` or `name` when it is equal */
+    char *path, *name;
+    char *folded;
+    uint32_t folded_size, folded_base_offset;
+    enum mark mark;
     struct entry *twin; /* the next by name with the same id */
     UT_hash_handle by_id;
-    enum mark mark;
+};
+
+/* What was asked for lately: reading the index notes it. */
+struct asked {
+    uint64_t handles[SHARE_ASKED_MAX];
+    size_t count;
 };
 
 struct share_index {
-    struct entry **by_name, **by_base, **by_handle;
+    struct entry **by_name, **by_base, **by_place, **by_handle;
     size_t count;
     struct entry *ids;
     uint64_t last_handle, generation;
     size_t unhashed_count;
+    uint64_t unhashed_bytes;
     uint64_t ready_count, ready_bytes;
-    bool is_complete; /* the last scan */
+    bool is_complete; /* the last outcome */
+    struct asked *asked;
 };
 
 /* Order of base name, then of whole name. */
 int entry_compare_base(const struct entry *a, const struct entry *b);
+
+void entry_free(struct entry *entry);
+
+/* Moves a file from one state to another; the id is set before READY. */
+void entry_set_state(struct share_index *self, struct entry *entry, enum share_state state);
+
+/* Counts a change, if there is one to be seen. */
+void share_index_count_change(struct share_index *self, bool was_settled, bool ready_changed);
 
 /* The position in by_handle of the first handle that is not below `handle`. */
 size_t share_index_handle_bound(const struct share_index *self, uint64_t handle);

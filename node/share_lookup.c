@@ -36,6 +36,17 @@ const struct shared_file *share_index_next_unhashed(const struct share_index *se
     return NULL;
 }
 
+const struct shared_file *share_index_next(const struct share_index *self, uint64_t after)
+{
+    size_t position = share_index_handle_bound(self, after + 1);
+    return position < self->count ? &self->by_handle[position]->file : NULL;
+}
+
+uint64_t share_index_last_handle(const struct share_index *self)
+{
+    return self->last_handle;
+}
+
 const struct shared_file *share_index_by_handle(const struct share_index *self, uint64_t handle)
 {
     const struct entry *entry = share_index_entry(self, handle);
@@ -87,10 +98,34 @@ static size_t base_bound(const struct share_index *self, struct text base)
     return begin;
 }
 
-static enum share_lookup found(const struct shared_file *file, const struct shared_file **ret_file)
+/* What there is no room for is asked for again. */
+static void note_asked(const struct share_index *self, uint64_t handle)
 {
-    if (file->state != SHARE_READY)
+    struct asked *asked = self->asked;
+    for (size_t i = 0; i < asked->count; i++) {
+        if (asked->handles[i] == handle)
+            return;
+    }
+    if (asked->count < SHARE_ASKED_MAX)
+        asked->handles[asked->count++] = handle;
+}
+
+size_t share_index_take_asked(const struct share_index *self, uint64_t ret_handles[SHARE_ASKED_MAX])
+{
+    size_t count = self->asked->count;
+    for (size_t i = 0; i < count; i++)
+        ret_handles[i] = self->asked->handles[i];
+    self->asked->count = 0;
+    return count;
+}
+
+static enum share_lookup found(const struct share_index *self, const struct shared_file *file,
+                               const struct shared_file **ret_file)
+{
+    if (file->state != SHARE_READY) {
+        note_asked(self, file->handle);
         return SHARE_HASHING;
+    }
     *ret_file = file;
     return SHARE_FOUND;
 }
@@ -102,7 +137,7 @@ enum share_lookup share_index_by_name(const struct share_index *self, struct tex
     if (position < self->count) {
         const struct shared_file *file = &self->by_name[position]->file;
         if (text_equal(file->name, name) && file->state != SHARE_UNREADABLE)
-            return found(file, ret_file);
+            return found(self, file, ret_file);
     }
     const struct shared_file *only = NULL;
     for (size_t i = base_bound(self, name); i < self->count; i++) {
@@ -115,7 +150,7 @@ enum share_lookup share_index_by_name(const struct share_index *self, struct tex
             return SHARE_SEVERAL;
         only = file;
     }
-    return only ? found(only, ret_file) : SHARE_NONE;
+    return only ? found(self, only, ret_file) : SHARE_NONE;
 }
 
 /* True when the file is, or without an id may be, an answer. */
@@ -146,6 +181,8 @@ size_t share_index_query(const struct share_index *self, const struct matcher *m
             continue;
         if (entry->file.state == SHARE_UNHASHED) {
             is_incomplete = true;
+            if (!matcher_needs_id(matcher))
+                note_asked(self, entry->file.handle);
             continue;
         }
         total++;
@@ -182,6 +219,11 @@ void share_index_totals(const struct share_index *self, uint64_t *ret_files, uin
 size_t share_index_unhashed_count(const struct share_index *self)
 {
     return self->unhashed_count;
+}
+
+uint64_t share_index_unhashed_bytes(const struct share_index *self)
+{
+    return self->unhashed_bytes;
 }
 
 bool share_index_is_settled(const struct share_index *self)

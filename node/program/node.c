@@ -313,8 +313,10 @@ static bool start_serving(struct node *self)
     struct content_source shared = share_source(self->shares);
     self->partials = partials_new(self->holdings, self->port, &shared);
     struct content_source source = partials_source(self->partials);
+    int watch_fd = shares_watch(self->shares);
     /* The order of tickers is that of their effects: what shares found out is told in the same round. */
-    if (loop_add_fd(self->loop, workers_fd(self->serving), on_workers, self->serving) &&
+    if ((watch_fd < 0 || loop_add_fd(self->loop, watch_fd, shares_on_watch, self->shares)) &&
+        loop_add_fd(self->loop, workers_fd(self->serving), on_workers, self->serving) &&
         loop_add_fd(self->loop, workers_fd(self->hashing), on_workers, self->hashing) &&
         loop_add_fd(self->loop, workers_fd(self->fetching), on_workers, self->fetching) &&
         loop_add_ticker(self->loop, on_tick, self) &&

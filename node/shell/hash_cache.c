@@ -188,13 +188,12 @@ void hash_cache_find(struct hash_cache *self, const struct cache_key *keys, size
     pthread_mutex_unlock(&self->database_lock);
 }
 
-void hash_cache_put(struct hash_cache *self, const struct cache_key *key, const struct hash *root,
-                    struct hash *layer)
+static void put(struct hash_cache *self, const struct cache_key *key, const struct hash *root,
+                struct hash *layer)
 {
     struct waiting *waiting = malloc(sizeof *waiting);
     assert(waiting);
     struct layout layout = layout_of(key->stamp.size);
-    assert(layout_has_layer(&layout) == (layer != NULL));
     *waiting = (struct waiting){
         .share = strdup(key->share),
         .path = strdup(key->path),
@@ -213,6 +212,19 @@ void hash_cache_put(struct hash_cache *self, const struct cache_key *key, const 
     self->waiting[self->waiting_count++] = waiting;
     self->waiting_bytes += (size_t)waiting->layer_count * sizeof *layer;
     pthread_mutex_unlock(&self->list_lock);
+}
+
+void hash_cache_put(struct hash_cache *self, const struct cache_key *key, const struct hash *root,
+                    struct hash *layer)
+{
+    struct layout layout = layout_of(key->stamp.size);
+    assert(layout_has_layer(&layout) == (layer != NULL));
+    put(self, key, root, layer);
+}
+
+void hash_cache_put_moved(struct hash_cache *self, const struct cache_key *key, const struct hash *root)
+{
+    put(self, key, root, NULL);
 }
 
 enum cache_waiting hash_cache_waiting(struct hash_cache *self)

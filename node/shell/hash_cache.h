@@ -51,6 +51,9 @@ void hash_cache_find(struct hash_cache *self, const struct cache_key *keys, size
 void hash_cache_put(struct hash_cache *self, const struct cache_key *key, const struct hash *root,
                     struct hash *layer);
 
+/* The same content as before under another path: its layer is there already. */
+void hash_cache_put_moved(struct hash_cache *self, const struct cache_key *key, const struct hash *root);
+
 /* How much waits: nothing, something, or so much that it should be written now. */
 enum cache_waiting {
     CACHE_WAITING_NONE,

@@ -12,25 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
-
-struct walk {
-    const struct share_folder *folder;
-    uint32_t share;
-    const struct workers *workers;
-    struct scan_outcome *outcome;
-    size_t room; /* entries that outcome->files has place for */
-    struct scan_notes *notes;
-    size_t linked_count; /* entries seen below links to folders */
-    bool is_stopped, is_full, is_linked_full;
-};
 
 /* A folder that is being looked at, and those above it: a symlink into one of them would go round for ever.
  */
 struct ancestor {
     dev_t device;
     ino_t inode;
-    const struct ancestor *above;
+    struct ancestor *above;
+    struct ancestor *made_before; /* all of a scan, to free them */
 };
 
 /* One place in the tree: where it really is, and what it is called. They differ below a symlink. */
@@ -38,15 +29,43 @@ struct place {
     char *path, *name;
 };
 
-struct places {
-    struct place *items;
-    size_t count, room;
+/* A place that is still to be looked at. */
+struct item {
+    const struct share_folder *folder;
+    uint32_t share;
+    struct place place;
+    struct ancestor *above;
+    unsigned depth;
+    bool is_flat, is_deep;
+    bool is_look;  /* it is not known whether this is a folder */
+    bool is_check; /* only if the share folder is not the one that it was */
+};
+
+struct scan {
+    const struct workers *workers;
+    struct watch *watch;
+    struct item *items; /* the last one is the next */
+    size_t item_count, item_room;
+    struct ancestor *ancestors;
+    struct scan_notes notes;
+    size_t linked_count; /* entries seen below links to folders */
+    bool is_stopped, is_linked_full;
+    struct scan_result result;     /* of this step */
+    size_t file_room, folder_room; /* in the outcome */
+    const struct item *item;       /* that is looked at */
 };
 
 static void place_release(struct place *place)
 {
     free(place->path);
     free(place->name);
+}
+
+static char *copy_of(const char *text)
+{
+    char *copy = strdup(text);
+    assert(copy);
+    return copy;
 }
 
 static char *join(const char *folder, const char *base)
@@ -57,375 +76,49 @@ static char *join(const char *folder, const char *base)
     return joined;
 }
 
+/* Notes */
+
 /* Notes why `path` is not shared. */
-static void note(struct walk *walk, const char *path, const char *reason)
+static void note(struct scan *self, const char *path, const char *reason)
 {
-    struct scan_notes *notes = walk->notes;
+    struct scan_notes *notes = &self->notes;
     if (notes->count == SCAN_NOTES_MAX) {
         notes->left_out_count++;
         return;
     }
     char *line = NULL;
-    int size = asprintf(&line, "%s%s%s: %s", walk->folder->path, *path ? "/" : "", path, reason);
+    int size = asprintf(&line, "%s%s%s: %s", self->item->folder->path, *path ? "/" : "", path, reason);
     assert(size >= 0);
     notes->lines[notes->count++] = text_escape(text_of(line));
     free(line);
 }
 
-/* What an error says about the folder or file `path`: gone, not for us, or nothing at all yet. */
-static void note_error(struct walk *walk, const char *path, int error)
+/* Notes what an error says about `path`. True when it is gone or not for us, false when it says nothing. */
+static bool note_error(struct scan *self, const char *path, int error)
 {
     switch (error) {
     case ENOENT:
     case ENOTDIR:
     case ELOOP:
     case EXDEV: /* it went, or was swapped for something else, while we looked */
-        return;
+        return true;
     case EACCES:
     case EPERM:
     case ENAMETOOLONG:
-        note(walk, path, strerror(error));
-        return;
+        note(self, path, strerror(error));
+        return true;
     default: /* out of memory or descriptors, or a disk error: whatever is there may come back */
-        walk->outcome->is_complete = false;
-        note(walk, path, strerror(error));
-        return;
-    }
-}
-
-/* Takes over the place. */
-static void add_file(struct walk *walk, struct place place, const struct stat *status)
-{
-    struct scan_outcome *outcome = walk->outcome;
-    char *name = name_clean(place.name);
-    if (!name || !name_is_valid(text_of(name))) {
-        note(walk, place.path, "its name is longer than 1024 bytes");
-        free(name);
-        place_release(&place);
-        return;
-    }
-    if (outcome->count == SHARE_FILES_MAX) {
-        if (!walk->is_full)
-            note(walk, place.path, "more than 1000000 files: this one and others are not shared");
-        walk->is_full = true;
-        free(name);
-        place_release(&place);
-        return;
-    }
-    if (outcome->count == walk->room) {
-        walk->room = walk->room ? walk->room * 2 : 256;
-        outcome->files = realloc(outcome->files, walk->room * sizeof outcome->files[0]);
-        assert(outcome->files);
-    }
-    free(place.name);
-    outcome->files[outcome->count++] = (struct scanned_file){
-        .share = walk->share,
-        .path = place.path,
-        .name = name,
-        .stamp = stamp_of(status),
-        .is_executable = (status->st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) != 0,
-    };
-}
-
-/* The part of a real path that is below the share folder; NULL when it is not, or when it is not to be
- * shared. */
-static const char *path_below(const struct share_folder *folder, const char *real_path)
-{
-    size_t size = strlen(folder->path);
-    if (size == 1) /* the root of the file system: everything is below it */
-        size = 0;
-    if (strncmp(real_path, folder->path, size) != 0 || real_path[size] != '/')
-        return NULL;
-    const char *below = real_path + size + 1;
-    if (*below == '.' || strstr(below, "/.") || (folder->is_flat && strchr(below, '/')))
-        return NULL;
-    return below;
-}
-
-/*
- * Follows a symlink to its real place below the share. False when it leads out, to nothing, or to a place
- * that is swapped meanwhile. Later opens go through no symlink, so a race here cannot lead out either.
- */
-static bool follow_link(const struct walk *walk, struct place *place, struct stat *ret_status)
-{
-    char *link_path = join(walk->folder->path, place->path);
-    char *real_path = realpath(link_path, NULL);
-    free(link_path);
-    const char *below = real_path ? path_below(walk->folder, real_path) : NULL;
-    bool is_inside = below && share_stat(walk->folder->fd, below, ret_status) == 0;
-    if (is_inside) {
-        free(place->path);
-        place->path = strdup(below);
-        assert(place->path);
-    }
-    free(real_path);
-    return is_inside;
-}
-
-static void add_folder(struct places *folders, struct place place)
-{
-    if (folders->count == folders->room) {
-        folders->room = folders->room ? folders->room * 2 : 16;
-        folders->items = realloc(folders->items, folders->room * sizeof folders->items[0]);
-        assert(folders->items);
-    }
-    folders->items[folders->count++] = place;
-}
-
-/* Links to folders can multiply a tree without end, though none of them is a loop. True when this place below
- * one is too many; told once. */
-static bool is_too_linked(struct walk *walk, const struct place *place)
-{
-    if (strcmp(place->path, place->name) == 0 || walk->linked_count < SCAN_LINKED_MAX)
-        return false;
-    if (!walk->is_linked_full)
-        note(walk, place->name,
-             "more than 100000 names below links to folders: this one and others are not shared");
-    walk->is_linked_full = true;
-    return true;
-}
-
-/* Looks at one entry of an open folder: a file is added, a folder is kept for later, all else is left out. */
-static void visit(struct walk *walk, int folder_fd, const struct place *parent, const char *base,
-                  struct places *folders)
-{
-    if (*base == '.' || is_too_linked(walk, parent))
-        return;
-    walk->linked_count += strcmp(parent->path, parent->name) != 0;
-    struct stat status;
-    struct place place = {join(parent->path, base), join(parent->name, base)};
-    if (fstatat(folder_fd, base, &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        note_error(walk, place.path, errno);
-        place_release(&place);
-        return;
-    }
-    if (S_ISLNK(status.st_mode) && !follow_link(walk, &place, &status))
-        place_release(&place);
-    else if (S_ISREG(status.st_mode))
-        add_file(walk, place, &status);
-    else if (S_ISDIR(status.st_mode) && !walk->folder->is_flat)
-        add_folder(folders, place);
-    else
-        place_release(&place);
-}
-
-static bool is_stopping(struct walk *walk)
-{
-    if (walk->workers && workers_is_stopping(walk->workers))
-        walk->is_stopped = true;
-    return walk->is_stopped;
-}
-
-/*
- * Reads all entries of one folder. The folder is closed before those below it are looked at, so that depth
- * costs no descriptors. False when it was not read: then *ret_self is not set.
- */
-static bool read_folder(struct walk *walk, const struct place *place, struct places *folders,
-                        struct ancestor *ret_self)
-{
-    int fd = share_open_folder(walk->folder->fd, place->path);
-    struct stat status;
-    DIR *directory = fd >= 0 && fstat(fd, &status) == 0 ? fdopendir(fd) : NULL;
-    if (!directory) {
-        note_error(walk, place->path, errno);
-        if (fd >= 0)
-            close(fd);
+        self->result.troubled |= UINT64_C(1) << self->item->share;
+        note(self, path, strerror(error));
         return false;
     }
-    ret_self->device = status.st_dev;
-    ret_self->inode = status.st_ino;
-    bool is_loop = false;
-    for (const struct ancestor *above = ret_self->above; above && !is_loop; above = above->above)
-        is_loop = above->device == status.st_dev && above->inode == status.st_ino;
-    const struct dirent *entry;
-    while (!is_loop && !is_stopping(walk) && (errno = 0, entry = readdir(directory)))
-        visit(walk, dirfd(directory), place, entry->d_name, folders);
-    if (!is_loop && !walk->is_stopped && errno)
-        note_error(walk, place->path, errno);
-    closedir(directory);
-    return !is_loop;
 }
 
-static void walk_folder(struct walk *walk, const struct place *place, unsigned depth,
-                        const struct ancestor *above)
+struct scan_notes scan_take_notes(struct scan *self)
 {
-    struct ancestor self = {.above = above};
-    struct places folders = {0};
-    if (depth > SCAN_DEPTH_MAX)
-        note(walk, place->path, "too deep: its names would be longer than 1024 bytes");
-    else if (!is_too_linked(walk, place) && read_folder(walk, place, &folders, &self)) {
-        for (size_t i = 0; i < folders.count && !is_stopping(walk) && !walk->is_full; i++)
-            walk_folder(walk, &folders.items[i], depth + 1, &self);
-    }
-    for (size_t i = 0; i < folders.count; i++)
-        place_release(&folders.items[i]);
-    free(folders.items);
-}
-
-/* Names */
-
-static int compare_names(const void *a, const void *b)
-{
-    const struct scanned_file *left = a, *right = b;
-    int order = strcmp(left->name, right->name);
-    if (order == 0)
-        order = left->share < right->share ? -1 : left->share > right->share;
-    return order ? order : strcmp(left->path, right->path);
-}
-
-static int compare_name_to_file(const void *name, const void *file)
-{
-    return strcmp(name, ((const struct scanned_file *)file)->name);
-}
-
-/*
- * A numbered name for `name` that no file in `sorted` has; *number is the last one tried. Two numbered names
- * never meet: without its number, each is the name that it was made from.
- */
-static char *free_name(const char *name, unsigned *number, const struct scanned_file *sorted, size_t count)
-{
-    for (;;) {
-        char *numbered = name_numbered(name, ++*number);
-        if (!bsearch(numbered, sorted, count, sizeof *sorted, compare_name_to_file))
-            return numbered;
-        free(numbered);
-    }
-}
-
-/* Drops the files that have no name any more. */
-static void drop_nameless(struct scan_outcome *outcome)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < outcome->count; i++) {
-        if (outcome->files[i].name)
-            outcome->files[kept++] = outcome->files[i];
-        else
-            free(outcome->files[i].path);
-    }
-    outcome->count = kept;
-}
-
-/* Makes all names differ: the first of several keeps its name, the others are numbered from 2. */
-static void number_names(struct walk *walk)
-{
-    struct scan_outcome *outcome = walk->outcome;
-    size_t count = outcome->count;
-    if (count == 0)
-        return;
-    qsort(outcome->files, count, sizeof outcome->files[0], compare_names);
-    /* New names are set aside until all are found, because the search needs the old ones in order. */
-    char **numbered = calloc(count, sizeof *numbered);
-    assert(numbered);
-    bool is_any = false;
-    unsigned number = 1;
-    for (size_t i = 1; i < count; i++) {
-        const struct scanned_file *file = &outcome->files[i];
-        if (strcmp(file->name, outcome->files[i - 1].name) != 0) {
-            number = 1;
-            continue;
-        }
-        numbered[i] = free_name(file->name, &number, outcome->files, count);
-        is_any = true;
-    }
-    for (size_t i = 0; i < count && is_any; i++) {
-        struct scanned_file *file = &outcome->files[i];
-        if (!numbered[i])
-            continue;
-        free(file->name);
-        file->name = numbered[i];
-        if (name_is_valid(text_of(file->name)))
-            continue;
-        note(walk, file->path, "its name, numbered because another file has it, is longer than 1024 bytes");
-        free(file->name);
-        file->name = NULL;
-    }
-    free(numbered);
-    if (is_any) {
-        drop_nameless(outcome);
-        qsort(outcome->files, outcome->count, sizeof outcome->files[0], compare_names);
-    }
-}
-
-/* Share folders */
-
-bool share_folder_open(const char *path, bool is_flat, struct share_folder *ret_folder)
-{
-    char *real_path = realpath(path, NULL);
-    if (!real_path)
-        return false;
-    int fd = open(real_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        int error = errno;
-        free(real_path);
-        errno = error;
-        return false;
-    }
-    *ret_folder = (struct share_folder){.fd = fd, .path = real_path, .is_flat = is_flat};
-    return true;
-}
-
-void share_folder_release(struct share_folder *self)
-{
-    close(self->fd);
-    free(self->path);
-}
-
-/*
- * When another folder is at the path now (removed and made anew, or mounted over), later opens must reach
- * that one. dup3() swaps it under the number that other threads open with, in one step. False when there is
- * none.
- */
-static bool reopen_folder(struct walk *walk)
-{
-    int fd = open(walk->folder->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct stat now, before;
-    if (fd < 0 || fstat(fd, &now) != 0 || fstat(walk->folder->fd, &before) != 0) {
-        int error = errno;
-        note_error(walk, "", error);
-        if (error == ENOENT || error == ENOTDIR || error == ELOOP)
-            note(walk, "", "the share folder is not there");
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    if (now.st_dev != before.st_dev || now.st_ino != before.st_ino)
-        dup3(fd, walk->folder->fd, O_CLOEXEC);
-    close(fd);
-    return true;
-}
-
-bool scan_shares(const struct share_folder *folders, size_t folder_count, const struct workers *workers,
-                 struct scan_outcome *ret_outcome, struct scan_notes *ret_notes)
-{
-    struct scan_outcome outcome = {.is_complete = true};
-    struct scan_notes notes = {0};
-    struct walk walk = {.workers = workers, .outcome = &outcome, .notes = &notes};
-    char empty[] = "";
-    for (size_t i = 0; i < folder_count && !is_stopping(&walk); i++) {
-        walk.folder = &folders[i];
-        walk.share = (uint32_t)i;
-        if (reopen_folder(&walk))
-            walk_folder(&walk, &(struct place){empty, empty}, 0, NULL);
-    }
-    if (is_stopping(&walk)) {
-        scan_outcome_release(&outcome);
-        scan_notes_release(&notes);
-        return false;
-    }
-    number_names(&walk);
-    *ret_outcome = outcome;
-    *ret_notes = notes;
-    return true;
-}
-
-void scan_outcome_release(struct scan_outcome *self)
-{
-    for (size_t i = 0; i < self->count; i++) {
-        free(self->files[i].path);
-        free(self->files[i].name);
-    }
-    free(self->files);
-    *self = (struct scan_outcome){0};
+    struct scan_notes notes = self->notes;
+    self->notes = (struct scan_notes){0};
+    return notes;
 }
 
 void scan_notes_release(struct scan_notes *self)
@@ -433,4 +126,466 @@ void scan_notes_release(struct scan_notes *self)
     for (size_t i = 0; i < self->count; i++)
         free(self->lines[i]);
     *self = (struct scan_notes){0};
+}
+
+/* What was found */
+
+static bool is_linked(const struct place *place)
+{
+    return strcmp(place->path, place->name) != 0;
+}
+
+/* A cleaned name has at most three bytes for one. */
+static bool has_name(const char *name)
+{
+    if (strlen(name) <= NAME_SIZE_MAX / 3)
+        return true;
+    char *cleaned = name_clean(name);
+    bool is_valid = cleaned && name_is_valid(text_of(cleaned));
+    free(cleaned);
+    return is_valid;
+}
+
+/* Takes over the place. */
+static void add_file(struct scan *self, struct place place, const struct stat *status)
+{
+    struct scan_outcome *outcome = &self->result.outcome;
+    if (!has_name(place.name)) {
+        note(self, place.path, "its name is longer than 1024 bytes");
+        place_release(&place);
+        return;
+    }
+    if (outcome->count == self->file_room) {
+        self->file_room = self->file_room ? self->file_room * 2 : 64;
+        outcome->files = realloc(outcome->files, self->file_room * sizeof outcome->files[0]);
+        assert(outcome->files);
+    }
+    if (!is_linked(&place)) {
+        free(place.path);
+        place.path = NULL;
+    }
+    outcome->files[outcome->count++] = (struct scanned_file){
+        .share = self->item->share,
+        .path = place.path,
+        .name = place.name,
+        .stamp = stamp_of(status),
+        .is_executable = (status->st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) != 0,
+    };
+}
+
+static struct scanned_folder *add_scope(struct scan *self, bool is_place)
+{
+    struct scan_outcome *outcome = &self->result.outcome;
+    if (outcome->folder_count == self->folder_room) {
+        self->folder_room = self->folder_room ? self->folder_room * 2 : 16;
+        outcome->folders = realloc(outcome->folders, self->folder_room * sizeof outcome->folders[0]);
+        assert(outcome->folders);
+    }
+    struct scanned_folder *scope = &outcome->folders[outcome->folder_count++];
+    *scope = (struct scanned_folder){
+        .share = self->item->share, .name = copy_of(self->item->place.name), .is_place = is_place};
+    return scope;
+}
+
+/* The place of the item is no folder that we can read. */
+static void add_gone(struct scan *self)
+{
+    add_scope(self, true);
+    if (self->watch)
+        watch_forget(self->watch, self->item->share, self->item->place.name);
+}
+
+/* Places */
+
+/*
+ * Follows a symlink to its real place below the share. False when it leads out, to nothing, or to a place
+ * that is swapped meanwhile. Later opens go through no symlink, so a race here cannot lead out either.
+ */
+static bool follow_link(const struct item *item, struct place *place, struct stat *ret_status)
+{
+    char *link_path = join(item->folder->path, place->path);
+    char *real_path = realpath(link_path, NULL);
+    free(link_path);
+    const char *below = real_path ? share_folder_below(item->folder, real_path) : NULL;
+    bool is_inside = below && share_stat(item->folder->fd, below, ret_status) == 0;
+    if (is_inside) {
+        free(place->path);
+        place->path = copy_of(below);
+    }
+    free(real_path);
+    return is_inside;
+}
+
+/* Takes over the place. */
+static void push(struct scan *self, struct item item)
+{
+    if (self->item_count == self->item_room) {
+        self->item_room = self->item_room ? self->item_room * 2 : 64;
+        self->items = realloc(self->items, self->item_room * sizeof self->items[0]);
+        assert(self->items);
+    }
+    self->items[self->item_count++] = item;
+}
+
+void scan_add(struct scan *self, const struct share_folder *folder, uint32_t share, const char *path,
+              const char *name, bool is_deep)
+{
+    unsigned depth = 0;
+    for (const char *at = name; *at; at++)
+        depth += *at == '/' || at == name;
+    push(self, (struct item){.folder = folder,
+                             .share = share,
+                             .place = {copy_of(path), copy_of(name)},
+                             .depth = depth,
+                             .is_flat = folder->is_flat,
+                             .is_deep = is_deep,
+                             .is_look = true});
+}
+
+void scan_check(struct scan *self, const struct share_folder *folder, uint32_t share)
+{
+    scan_add(self, folder, share, "", "", true);
+    self->items[self->item_count - 1].is_check = true;
+}
+
+/* Links to folders can multiply a tree without end, though none of them is a loop. True when this place below
+ * one is too many; told once. */
+static bool is_too_linked(struct scan *self, const struct place *place)
+{
+    if (!is_linked(place) || self->linked_count < SCAN_LINKED_MAX)
+        return false;
+    if (!self->is_linked_full)
+        note(self, place->name,
+             "more than 100000 names below links to folders: this one and others are not shared");
+    self->is_linked_full = true;
+    return true;
+}
+
+static struct ancestor *ancestor_new(struct scan *self, const struct stat *status, struct ancestor *above)
+{
+    struct ancestor *ancestor = malloc(sizeof *ancestor);
+    assert(ancestor);
+    *ancestor = (struct ancestor){status->st_dev, status->st_ino, above, self->ancestors};
+    self->ancestors = ancestor;
+    return ancestor;
+}
+
+/* The folders above a place where a look begins. */
+static struct ancestor *ancestors_of(struct scan *self, const struct item *item)
+{
+    struct ancestor *above = NULL;
+    struct stat status;
+    if (!*item->place.path)
+        return NULL;
+    if (fstat(item->folder->fd, &status) == 0)
+        above = ancestor_new(self, &status, above);
+    char *path = copy_of(item->place.path);
+    for (char *slash = path; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        if (share_stat(item->folder->fd, path, &status) == 0)
+            above = ancestor_new(self, &status, above);
+        *slash = '/';
+    }
+    free(path);
+    return above;
+}
+
+/* Folders */
+
+/* The folders in one that is being read. */
+struct bases {
+    struct place *items;
+    size_t count, room;
+};
+
+static void bases_add(struct bases *self, struct place place)
+{
+    if (self->count == self->room) {
+        self->room = self->room ? self->room * 2 : 16;
+        self->items = realloc(self->items, self->room * sizeof self->items[0]);
+        assert(self->items);
+    }
+    self->items[self->count++] = place;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct place *)a)->name, ((const struct place *)b)->name);
+}
+
+/* Looks at one entry of an open folder: a file is added, a folder is kept for later, all else is left out. */
+static void visit(struct scan *self, int folder_fd, const char *base, struct bases *folders)
+{
+    const struct item *item = self->item;
+    if (*base == '.' || is_too_linked(self, &item->place))
+        return;
+    self->linked_count += is_linked(&item->place);
+    struct stat status;
+    struct place place = {join(item->place.path, base), join(item->place.name, base)};
+    if (fstatat(folder_fd, base, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        note_error(self, place.path, errno);
+        place_release(&place);
+        return;
+    }
+    if (S_ISLNK(status.st_mode) && !follow_link(item, &place, &status))
+        place_release(&place);
+    else if (S_ISREG(status.st_mode))
+        add_file(self, place, &status);
+    else if (S_ISDIR(status.st_mode) && !item->is_flat)
+        bases_add(folders, place);
+    else
+        place_release(&place);
+}
+
+static bool is_stopping(struct scan *self)
+{
+    if (self->workers && workers_is_stopping(self->workers))
+        self->is_stopped = true;
+    return self->is_stopped;
+}
+
+static bool is_loop(const struct ancestor *self)
+{
+    for (const struct ancestor *above = self->above; above; above = above->above) {
+        if (above->device == self->device && above->inode == self->inode)
+            return true;
+    }
+    return false;
+}
+
+static void add_watch(struct scan *self, int fd)
+{
+    const struct item *item = self->item;
+    if (!self->watch)
+        return;
+    enum watch_result watched = watch_add(self->watch, fd, item->share, item->place.path, item->place.name);
+    if (watched == WATCH_DONE)
+        return;
+    self->result.unwatched |= UINT64_C(1) << item->share;
+    self->result.reason = watched;
+    free(self->result.where);
+    self->result.where = join(item->folder->path, item->place.path);
+}
+
+/* Opens the folder of the item. NULL after an error that was noted, and brought to the outcome. */
+static DIR *open_folder(struct scan *self, struct ancestor **ret_ancestor)
+{
+    const struct item *item = self->item;
+    int fd = share_open_folder(item->folder->fd, item->place.path);
+    struct stat status;
+    if (fd >= 0 && fstat(fd, &status) == 0) {
+        *ret_ancestor = ancestor_new(self, &status, item->above);
+        if (is_loop(*ret_ancestor)) {
+            close(fd);
+            add_gone(self);
+            return NULL;
+        }
+        add_watch(self, fd); /* before it is read: what comes later is an event */
+        DIR *directory = fdopendir(fd);
+        if (directory)
+            return directory;
+    }
+    if (note_error(self, item->place.path, errno))
+        add_gone(self);
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}
+
+/* Keeps the folders in the scope, if there is one, and puts those that must be read on top, the first by name
+ * last. */
+static void push_folders(struct scan *self, struct scanned_folder *scope, struct bases *folders,
+                         struct ancestor *above)
+{
+    struct item parent = *self->item;
+    if (folders->count > 1)
+        qsort(folders->items, folders->count, sizeof folders->items[0], compare_names);
+    if (scope) {
+        scope->folders = calloc(folders->count + 1, sizeof(char *));
+        assert(scope->folders);
+        scope->folder_count = folders->count;
+    }
+    size_t prefix_size = *parent.place.name ? strlen(parent.place.name) + 1 : 0;
+    for (size_t i = folders->count; i-- > 0;) {
+        struct place place = folders->items[i];
+        if (scope)
+            scope->folders[i] = copy_of(place.name + prefix_size);
+        if (!parent.is_deep && self->watch && watch_knows(self->watch, parent.share, place.name)) {
+            place_release(&place);
+            continue;
+        }
+        push(self, (struct item){.folder = parent.folder,
+                                 .share = parent.share,
+                                 .place = place,
+                                 .above = above,
+                                 .depth = parent.depth + 1,
+                                 .is_flat = parent.is_flat,
+                                 .is_deep = true});
+    }
+}
+
+static void read_folder(struct scan *self)
+{
+    if (self->item->depth > SCAN_DEPTH_MAX) {
+        note(self, self->item->place.path, "too deep: its names would be longer than 1024 bytes");
+        add_gone(self);
+        return;
+    }
+    struct ancestor *ancestor;
+    DIR *directory = is_too_linked(self, &self->item->place) ? NULL : open_folder(self, &ancestor);
+    if (!directory)
+        return;
+    struct bases folders = {0};
+    const struct dirent *entry;
+    while (!is_stopping(self) && (errno = 0, entry = readdir(directory)))
+        visit(self, dirfd(directory), entry->d_name, &folders);
+    int error = self->is_stopped ? 0 : errno;
+    closedir(directory);
+    /* Half a folder proves nothing gone. */
+    if (error)
+        note_error(self, self->item->place.path, error);
+    push_folders(self, error ? NULL : add_scope(self, false), &folders, ancestor);
+    free(folders.items);
+}
+
+/* Looks for the share folder itself. False when it is not there, or there is nothing to do. */
+static bool reopen_share(struct scan *self)
+{
+    const struct item *item = self->item;
+    uint64_t bit = UINT64_C(1) << item->share;
+    bool is_another;
+    int error = share_folder_reopen(item->folder, &is_another);
+    if (error) {
+        if (note_error(self, "", error))
+            add_gone(self);
+        if (error == ENOENT || error == ENOTDIR || error == ELOOP)
+            note(self, "", "the share folder is not there");
+        self->result.not_there |= bit;
+        return false;
+    }
+    if (is_another && self->watch)
+        watch_forget(self->watch, item->share, "");
+    self->result.there |= bit;
+    bool is_known = self->watch && watch_knows(self->watch, item->share, "");
+    return is_another || !is_known || !item->is_check;
+}
+
+/* A place of which nothing is known. */
+static void look(struct scan *self, struct item *item)
+{
+    struct stat status;
+    item->is_look = false;
+    if (!*item->place.name) {
+        if (reopen_share(self))
+            read_folder(self);
+        return;
+    }
+    if (share_stat(item->folder->fd, item->place.path, &status) != 0) {
+        if (note_error(self, item->place.path, errno))
+            add_gone(self);
+        return;
+    }
+    if (S_ISLNK(status.st_mode) && !follow_link(item, &item->place, &status)) {
+        add_gone(self);
+    } else if (S_ISDIR(status.st_mode) && !item->is_flat) {
+        item->above = ancestors_of(self, item);
+        if (self->watch && !watch_knows(self->watch, item->share, item->place.name))
+            item->is_deep = true;
+        read_folder(self);
+    } else {
+        add_gone(self);
+        if (S_ISREG(status.st_mode))
+            add_file(self, (struct place){copy_of(item->place.path), copy_of(item->place.name)}, &status);
+    }
+}
+
+/* A scan */
+
+struct scan *scan_new(const struct workers *workers, struct watch *watch)
+{
+    struct scan *self = calloc(1, sizeof *self);
+    assert(self);
+    self->workers = workers;
+    self->watch = watch;
+    return self;
+}
+
+static void release_result(struct scan_result *result)
+{
+    scan_outcome_release(&result->outcome);
+    free(result->where);
+    *result = (struct scan_result){0};
+}
+
+static void free_ancestors(struct scan *self)
+{
+    while (self->ancestors) {
+        struct ancestor *ancestor = self->ancestors;
+        self->ancestors = ancestor->made_before;
+        free(ancestor);
+    }
+}
+
+void scan_destroy(struct scan **self_p)
+{
+    assert(self_p);
+    struct scan *self = *self_p;
+    if (!self)
+        return;
+    while (self->item_count > 0)
+        place_release(&self->items[--self->item_count].place);
+    free(self->items);
+    free_ancestors(self);
+    release_result(&self->result);
+    scan_notes_release(&self->notes);
+    free(self);
+    *self_p = NULL;
+}
+
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool is_enough(const struct scan *self, uint64_t began_ms)
+{
+    return self->result.outcome.count >= SCAN_STEP_FILES ||
+           self->result.outcome.folder_count >= SCAN_STEP_FOLDERS ||
+           monotonic_ms() - began_ms >= SCAN_STEP_MS;
+}
+
+bool scan_step(struct scan *self, struct scan_result *ret_result)
+{
+    uint64_t began_ms = monotonic_ms();
+    self->file_room = self->folder_room = 0;
+    while (self->item_count > 0 && !is_stopping(self) && !is_enough(self, began_ms)) {
+        struct item item = self->items[--self->item_count];
+        self->item = &item;
+        if (item.is_look)
+            look(self, &item);
+        else
+            read_folder(self);
+        place_release(&item.place);
+    }
+    self->item = NULL;
+    if (self->item_count == 0) {
+        free_ancestors(self);
+        self->linked_count = 0;
+        self->is_linked_full = false;
+    }
+    if (is_stopping(self)) {
+        release_result(&self->result);
+        return false;
+    }
+    self->result.outcome.is_part = true;
+    *ret_result = self->result;
+    self->result = (struct scan_result){0};
+    return true;
+}
+
+bool scan_is_idle(const struct scan *self)
+{
+    return self->item_count == 0;
 }

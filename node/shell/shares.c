@@ -16,19 +16,9 @@
  * crash. */
 #define FLUSH_DELAY_MS 250
 
-#define NEVER_MS UINT64_MAX
-
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Messages */
 
-/* Takes over the line. */
-static void add_message(struct shares *self, char *line)
+void shares_tell(struct shares *self, char *line)
 {
     if (self->message_count == MESSAGES_MAX) {
         free(line);
@@ -44,7 +34,7 @@ void shares_report(struct shares *self, const char *path, int error)
     char *line = NULL;
     int size = asprintf(&line, "not shared: %s: %s", path, strerror(error));
     assert(size >= 0);
-    add_message(self, text_escape(text_of(line)));
+    shares_tell(self, text_escape(text_of(line)));
     free(line);
 }
 
@@ -62,96 +52,6 @@ char *shares_take_message(struct shares *self)
     self->message_count--;
     memmove(self->messages, self->messages + 1, self->message_count * sizeof self->messages[0]);
     return line;
-}
-
-static bool has_note(const struct scan_notes *notes, const char *line)
-{
-    for (size_t i = 0; i < notes->count; i++) {
-        if (strcmp(notes->lines[i], line) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Tells what the last scan had not told, and keeps the notes for the next one. */
-static void report_notes(struct shares *self, struct scan_notes *notes)
-{
-    for (size_t i = 0; i < notes->count; i++) {
-        char *line = NULL;
-        if (has_note(&self->notes, notes->lines[i]))
-            continue;
-        int size = asprintf(&line, "not shared: %s", notes->lines[i]);
-        assert(size >= 0);
-        add_message(self, line);
-    }
-    if (notes->left_out_count > self->notes.left_out_count) {
-        char *line = NULL;
-        int size = asprintf(&line, "not shared: %zu more", notes->left_out_count);
-        assert(size >= 0);
-        add_message(self, line);
-    }
-    scan_notes_release(&self->notes);
-    self->notes = *notes;
-}
-
-/* Scanning */
-
-static void run_scan(struct job *job)
-{
-    struct shares *self = container_of_job(job, struct shares, scan.job);
-    uint64_t began_ms = monotonic_ms();
-    self->scan.is_done =
-        scan_shares(self->folders, self->folder_count, self->workers, &self->scan.outcome, &self->scan.notes);
-    if (self->scan.is_done)
-        hash_cache_prune(self->cache, (uint64_t)time(NULL));
-    self->scan.duration_ms = monotonic_ms() - began_ms;
-}
-
-static void done_scan(struct job *job)
-{
-    struct shares *self = container_of_job(job, struct shares, scan.job);
-    self->scan.is_running = false;
-    if (!self->scan.is_done)
-        return;
-    self->scan.is_done = false;
-    self->scan.has_ended = true;
-    self->scan.count++;
-    report_notes(self, &self->scan.notes);
-    share_index_scanned(self->index, &self->scan.outcome);
-    self->report_count = 0;
-    hashing_retry(self);
-    hashing_pump(self);
-}
-
-static uint64_t scan_interval_ms(const struct shares *self)
-{
-    uint64_t interval_ms = self->scan.duration_ms * SHARES_SCAN_SHARE;
-    return interval_ms > SHARES_SCAN_INTERVAL_MS ? interval_ms : SHARES_SCAN_INTERVAL_MS;
-}
-
-/* Returns when the next scan is due; NEVER_MS while one runs, for its end brings a tick. */
-static uint64_t tick_scan(struct shares *self, uint64_t now_ms)
-{
-    if (self->scan.has_ended) {
-        self->scan.has_ended = false;
-        self->scan.due_ms = now_ms + scan_interval_ms(self);
-    }
-    if (self->scan.is_wanted && !self->scan.is_running) {
-        self->scan.is_wanted = false;
-        self->scan.due_ms = now_ms;
-    }
-    if (self->scan.is_running)
-        return NEVER_MS;
-    if (now_ms < self->scan.due_ms)
-        return self->scan.due_ms;
-    self->scan.is_running = true;
-    workers_put(self->workers, &self->scan.job);
-    return NEVER_MS;
-}
-
-void shares_rescan(struct shares *self)
-{
-    self->scan.is_wanted = true;
 }
 
 /* Writing the cache */
@@ -183,14 +83,19 @@ static uint64_t tick_flush(struct shares *self, uint64_t now_ms)
     return NEVER_MS;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 uint64_t shares_tick(void *shares, uint64_t now_ms)
 {
     struct shares *self = shares;
     if (workers_is_stopping(self->workers))
         return NEVER_MS;
-    uint64_t scan_ms = tick_scan(self, now_ms);
-    uint64_t flush_ms = tick_flush(self, now_ms);
-    return scan_ms < flush_ms ? scan_ms : flush_ms;
+    uint64_t due_ms = scanning_tick(self, now_ms);
+    due_ms = earlier(due_ms, hashing_tick(self, now_ms));
+    return earlier(due_ms, tick_flush(self, now_ms));
 }
 
 /* Life */
@@ -202,9 +107,9 @@ struct shares *shares_new(struct workers *workers, const char *cache_path)
     self->workers = workers;
     self->index = share_index_new();
     self->cache = hash_cache_new(cache_path);
-    self->scan.job = (struct job){.run = run_scan, .done = done_scan};
     self->flush.job = (struct job){.run = run_flush, .done = done_flush};
     self->flush.due_ms = NEVER_MS;
+    scanning_init(self);
     hashing_init(self);
     return self;
 }
@@ -215,12 +120,15 @@ void shares_destroy(struct shares **self_p)
     struct shares *self = *self_p;
     if (!self)
         return;
-    assert(!self->scan.is_running && !self->flush.is_running);
+    assert(!self->flush.is_running);
+    scanning_release(self);
     hashing_release(self);
     hash_cache_destroy(&self->cache);
     share_index_destroy(&self->index);
-    for (size_t i = 0; i < self->folder_count; i++)
-        share_folder_release(&self->folders[i]);
+    for (size_t i = 0; i < self->folder_end; i++) {
+        if (self->folders[i].path)
+            share_folder_release(&self->folders[i]);
+    }
     for (size_t i = 0; i < self->message_count; i++)
         free(self->messages[i]);
     scan_notes_release(&self->notes);
@@ -228,25 +136,106 @@ void shares_destroy(struct shares **self_p)
     *self_p = NULL;
 }
 
+/* Folders */
+
+bool shares_has_folder(const struct shares *self, size_t share)
+{
+    return share < self->folder_end && self->folders[share].path && !(self->removed >> share & 1);
+}
+
+/* The place of a folder that is shared; SHARES_FOLDERS_MAX when it is not. */
+static size_t find_folder(const struct shares *self, const char *path)
+{
+    size_t share = 0;
+    while (share < self->folder_end &&
+           !(shares_has_folder(self, share) && strcmp(self->folders[share].path, path) == 0))
+        share++;
+    return share < self->folder_end ? share : SHARES_FOLDERS_MAX;
+}
+
 bool shares_add_folder(struct shares *self, const char *path, bool is_flat)
 {
-    if (self->folder_count == SHARES_FOLDERS_MAX) {
-        errno = ENOSPC;
-        return false;
-    }
     struct share_folder folder;
     if (!share_folder_open(path, is_flat, &folder))
         return false;
-    for (size_t i = 0; i < self->folder_count; i++) {
-        if (strcmp(self->folders[i].path, folder.path) != 0)
-            continue;
-        /* The one that shares more stays. */
-        self->folders[i].is_flat = self->folders[i].is_flat && is_flat;
+    size_t share = find_folder(self, folder.path);
+    if (share < SHARES_FOLDERS_MAX && (is_flat || !self->folders[share].is_flat)) {
         share_folder_release(&folder);
         return true;
     }
-    self->folders[self->folder_count++] = folder;
+    /* The one that shares more stays. */
+    if (share < SHARES_FOLDERS_MAX)
+        scanning_remove(self, (uint32_t)share);
+    for (share = 0; share < self->folder_end && self->folders[share].path; share++)
+        ;
+    if (share == SHARES_FOLDERS_MAX) {
+        share_folder_release(&folder);
+        errno = ENOSPC;
+        return false;
+    }
+    if (share == self->folder_end)
+        self->folder_end++;
+    self->folders[share] = folder;
+    scanning_add(self, (uint32_t)share);
     return true;
+}
+
+bool shares_remove_folder(struct shares *self, const char *path)
+{
+    size_t share = find_folder(self, path);
+    if (share == SHARES_FOLDERS_MAX) {
+        char *real_path = realpath(path, NULL);
+        if (real_path)
+            share = find_folder(self, real_path);
+        free(real_path);
+    }
+    if (share == SHARES_FOLDERS_MAX)
+        return false;
+    scanning_remove(self, (uint32_t)share);
+    return true;
+}
+
+/* The real path of what is in an existing folder; malloc'd, NULL when there is no such folder. */
+static char *real_path_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    char *folder = slash ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : strdup(".");
+    assert(folder);
+    char *real_folder = realpath(folder, NULL), *real_path = NULL;
+    free(folder);
+    if (!real_folder)
+        return NULL;
+    int size = asprintf(&real_path, "%s%s%s", real_folder, real_folder[1] ? "/" : "", base);
+    assert(size >= 0);
+    free(real_folder);
+    return real_path;
+}
+
+bool shares_adopt(struct shares *self, const char *path, const struct file_stamp *stamp,
+                  const struct hash *root, struct hash *layer)
+{
+    char *real_path = real_path_of(path);
+    bool is_shared = false;
+    for (uint32_t share = 0; real_path && share < self->folder_end; share++) {
+        if (!shares_has_folder(self, share))
+            continue;
+        const char *below = share_folder_below(&self->folders[share], real_path);
+        if (!below)
+            continue;
+        struct layout layout = layout_of(stamp->size);
+        if (!is_shared && layout_has_layer(&layout) == (layer != NULL)) {
+            const struct cache_key key = {self->folders[share].path, below, *stamp};
+            hash_cache_put(self->cache, &key, root, layer);
+            layer = NULL;
+            hashing_adopt(self, share, below, stamp, root);
+        }
+        is_shared = true;
+        scanning_look(self, share, below, below);
+    }
+    free(layer);
+    free(real_path);
+    return is_shared;
 }
 
 /* For those who serve */
@@ -258,7 +247,7 @@ const struct share_index *shares_index(const struct shares *self)
 
 int shares_folder_fd(const struct shares *self, uint32_t share)
 {
-    assert(share < self->folder_count);
+    assert(share < self->folder_end);
     return self->folders[share].fd;
 }
 
@@ -321,8 +310,9 @@ struct shares_figures shares_figures(const struct shares *self)
 {
     struct shares_figures figures = self->figures;
     figures.waiting_files = share_index_unhashed_count(self->index);
+    figures.waiting_bytes = share_index_unhashed_bytes(self->index) - hashing_bytes_in_all(self);
     figures.scan_count = self->scan.count;
-    figures.is_busy = self->scan.is_running || self->flush.is_running || hashing_is_busy(self) ||
+    figures.is_busy = scanning_is_busy(self) || self->flush.is_running || hashing_is_busy(self) ||
                       hash_cache_waiting(self->cache) != CACHE_WAITING_NONE;
     return figures;
 }

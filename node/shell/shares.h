@@ -3,7 +3,7 @@
 #define NODE_SHELL_SHARES_H
 
 /*
- * The share folders of a node on disk: scans them again and again, looks up what the cache knows, hashes the
+ * The share folders of a node on disk: watches and scans them, looks up what the cache knows, hashes the
  * rest, and keeps the share index true. Lives on the loop's thread and does nothing slow there; the jobs run
  * on the workers, few at a time and behind every read that is served. Small files come first, but a large one
  * always keeps one span going, so neither waits for the other.
@@ -14,8 +14,15 @@
 #include "node/share_index.h"
 #include "node/shell/workers.h"
 
-/* Until files are watched, this is how soon a new one is seen. */
+/* What cannot be watched is scanned this often; this is how soon a new file is seen there. */
 #define SHARES_SCAN_INTERVAL_MS 5000
+
+/* What is watched is scanned too, for what no event tells: a write through a mapping, a mount over a folder.
+ */
+#define SHARES_SAFETY_INTERVAL_MS 900000
+
+/* How soon it is seen that a share folder itself came back or was replaced, which no event tells either. */
+#define SHARES_CHECK_INTERVAL_MS 2000
 
 /* A scan that takes long is made seldom: at most one part in this many of the time. */
 #define SHARES_SCAN_SHARE 20
@@ -41,10 +48,17 @@ bool shares_add_folder(struct shares *self, const char *path, bool is_flat);
  */
 bool shares_remove_folder(struct shares *self, const char *path);
 
+/*
+ * Watches the folders from now on: shares_on_watch() is for loop_add_fd(), with the descriptor returned here.
+ * -1 when nothing can be watched, which is told; then they are scanned again and again.
+ */
+int shares_watch(struct shares *self);
+void shares_on_watch(void *shares);
+
 /* Starts what is due and returns the next deadline; made for loop_add_ticker(). */
 uint64_t shares_tick(void *shares, uint64_t now_ms);
 
-/* Scans as soon as possible: something was put into a share. */
+/* Scans everything as soon as possible. */
 void shares_rescan(struct shares *self);
 
 /* Valid as long as the shares. It changes while workers_collect() runs: share_index_generation() tells. */
@@ -78,7 +92,7 @@ struct shares_figures {
     uint64_t cached_files;               /* known from an earlier one */
     size_t waiting_files;                /* without an id yet */
     uint64_t waiting_bytes;              /* of these, what is still to be hashed */
-    uint64_t scan_count;                 /* scans that ended */
+    uint64_t scan_count;                 /* scans from top to bottom that ended */
     bool is_busy;                        /* something is being scanned, looked up, hashed or written */
 };
 struct shares_figures shares_figures(const struct shares *self);

@@ -7,14 +7,27 @@
 
 size_t shares_folder_count(const struct shares *self)
 {
-    return self->folder_count;
+    size_t count = 0;
+    for (size_t i = 0; i < self->folder_end; i++)
+        count += shares_has_folder(self, i);
+    return count;
 }
 
 struct shares_folder_view shares_folder_at(const struct shares *self, size_t position)
 {
-    assert(position < self->folder_count);
-    const struct share_folder *folder = &self->folders[position];
-    return (struct shares_folder_view){.path = folder->path, .is_flat = folder->is_flat, .is_there = true};
+    size_t share = 0;
+    for (;; share++) {
+        assert(share < self->folder_end);
+        if (shares_has_folder(self, share) && position-- == 0)
+            break;
+    }
+    const struct share_folder *folder = &self->folders[share];
+    return (struct shares_folder_view){
+        .path = folder->path,
+        .is_flat = folder->is_flat,
+        .is_there = !(self->scan.not_there >> share & 1),
+        .is_watched = self->watch && !(self->scan.unwatched >> share & 1),
+    };
 }
 
 size_t shares_file_count(const struct shares *self)

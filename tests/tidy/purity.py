@@ -14,7 +14,7 @@ import sys
 ALLOWED = re.compile("|".join((
     r"malloc|calloc|realloc|reallocarray|free|abort|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_",
     r"mem(cpy|move|set|cmp|chr|rchr|mem|pcpy)|str(len|nlen|cmp|ncmp|chr|rchr|str|dup|ndup|spn|cspn|pbrk|casecmp|ncasecmp)",
-    r"strto(l|ul|ll|ull)|v?snprintf|v?asprintf|qsort|bsearch|inet_(pton|ntop)|is\w+|to(lower|upper)",
+    r"strto(l|ul|ll|ull)|v?snprintf|v?asprintf|qsort(_r)?|bsearch|inet_(pton|ntop)|is\w+|to(lower|upper)",
     r"__(mem\w+|strn?cpy|strncat|v?snprintf|v?asprintf)_chk|__ctype_\w+_loc|__isoc\d+_strto\w+|__errno_location|__popcountdi2",
     r"log2?|exp2?|ceil|floor|l?l?round|pow|sqrt|ldexp|frexp|fmin|fmax|log1p|expm1",
     r"htonl|htons|ntohl|ntohs",

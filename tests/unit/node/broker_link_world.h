@@ -23,7 +23,8 @@ struct world {
 
 static inline void scan(struct world *w, size_t count, size_t name_size, bool is_complete)
 {
-    struct scan_outcome outcome = {calloc(count + 1, sizeof *outcome.files), count, is_complete};
+    struct scan_outcome outcome = {
+        .files = calloc(count + 1, sizeof *outcome.files), .count = count, .is_complete = is_complete};
     for (size_t i = 0; i < count; i++) {
         char name[1025], number[24];
         memset(name, 'x', sizeof name);

@@ -33,7 +33,8 @@ static inline struct hash root_of(uint64_t number)
 static inline void scan(struct world *w, const char *const *names, size_t count, uint64_t size,
                         bool is_complete)
 {
-    struct scan_outcome outcome = {calloc(count + 1, sizeof *outcome.files), count, is_complete};
+    struct scan_outcome outcome = {
+        .files = calloc(count + 1, sizeof *outcome.files), .count = count, .is_complete = is_complete};
     for (size_t i = 0; i < count; i++)
         outcome.files[i] = (struct scanned_file){
             .path = strdup(names[i]), .name = strdup(names[i]), .stamp = {.inode = i + 1, .size = size}};

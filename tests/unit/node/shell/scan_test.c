@@ -19,8 +19,10 @@
 static struct folder root;
 static struct share_folder shares[4];
 static size_t share_count;
-static struct scan_outcome outcome;
+static struct share_index *found; /* what the scanner finds, as the index takes it over */
 static struct scan_notes notes;
+static bool is_complete;
+static uint64_t not_there;
 
 static void add_share(const char *name, bool is_flat)
 {
@@ -32,23 +34,57 @@ static void add_share(const char *name, bool is_flat)
 static void begin(void)
 {
     root = folder_new();
+    found = share_index_new();
     add_share("share", false);
 }
 
 static void end(void)
 {
-    scan_outcome_release(&outcome);
+    share_index_destroy(&found);
     scan_notes_release(&notes);
     for (size_t i = 0; i < share_count; i++)
         share_folder_release(&shares[i]);
     folder_remove(&root);
 }
 
+/* Steps until nothing is left to look at. */
+static void run(struct scan *scan)
+{
+    scan_notes_release(&notes);
+    is_complete = true;
+    not_there = 0;
+    while (!scan_is_idle(scan)) {
+        struct scan_result result;
+        cr_assert(scan_step(scan, &result));
+        is_complete &= result.troubled == 0;
+        not_there |= result.not_there;
+        result.outcome.is_complete = is_complete;
+        share_index_scanned(found, &result.outcome);
+        free(result.where);
+    }
+    notes = scan_take_notes(scan);
+}
+
 static void scan(void)
 {
-    scan_outcome_release(&outcome);
-    scan_notes_release(&notes);
-    cr_assert(scan_shares(shares, share_count, NULL, &outcome, &notes));
+    struct scan *scan = scan_new(NULL, NULL);
+    for (size_t i = share_count; i-- > 0;)
+        scan_add(scan, &shares[i], (uint32_t)i, "", "", true);
+    run(scan);
+    scan_destroy(&scan);
+}
+
+static void look(const char *path)
+{
+    struct scan *scan = scan_new(NULL, NULL);
+    scan_add(scan, &shares[0], 0, path, path, false);
+    run(scan);
+    scan_destroy(&scan);
+}
+
+static const struct shared_file *file_at(size_t position)
+{
+    return share_index_at(found, position);
 }
 
 /* Checks that exactly these were found: pairs of name and path, in order of name, ended by NULL. */
@@ -56,11 +92,12 @@ static void expect_files(const char *const *pairs)
 {
     size_t count = 0;
     for (; pairs[2 * count]; count++) {
-        cr_assert(lt(sz, count, outcome.count), "%s is missing", pairs[2 * count]);
-        cr_expect(eq(str, outcome.files[count].name, (char *)(uintptr_t)pairs[2 * count]));
-        cr_expect(eq(str, outcome.files[count].path, (char *)(uintptr_t)pairs[2 * count + 1]));
+        cr_assert(lt(sz, count, share_index_count(found)), "%s is missing", pairs[2 * count]);
+        cr_expect(text_equal(file_at(count)->name, text_of(pairs[2 * count])), "%s is not %s",
+                  file_at(count)->name.bytes, pairs[2 * count]);
+        cr_expect(eq(str, (char *)(uintptr_t)file_at(count)->path, (char *)(uintptr_t)pairs[2 * count + 1]));
     }
-    cr_expect(eq(sz, outcome.count, count));
+    cr_expect(eq(sz, share_index_count(found), count));
 }
 
 #define EXPECT_FILES(...) expect_files((const char *const[]){__VA_ARGS__, NULL})
@@ -85,11 +122,11 @@ Test(scan, finds_files_at_any_depth_and_nothing_hidden_or_special)
     chmod(folder_path(&root, "share/a.txt"), 0755);
     scan();
     EXPECT_FILES("a.txt", "a.txt", "d/e/f/b.txt", "d/e/f/b.txt");
-    cr_expect(outcome.is_complete);
+    cr_expect(is_complete);
     cr_expect(eq(sz, notes.count, 0));
-    cr_expect(outcome.files[0].is_executable);
-    cr_expect(not(outcome.files[1].is_executable));
-    cr_expect(eq(u64, outcome.files[0].stamp.size, 1));
+    cr_expect(file_at(0)->is_executable);
+    cr_expect(not(file_at(1)->is_executable));
+    cr_expect(eq(u64, file_at(0)->stamp.size, 1));
 }
 
 Test(scan, link_that_leads_inside_is_shared_at_its_real_path_and_one_that_leads_out_is_not)
@@ -114,7 +151,7 @@ Test(scan, link_that_leads_inside_is_shared_at_its_real_path_and_one_that_leads_
     scan();
     EXPECT_FILES("absolute", "real/f.txt", "folder/f.txt", "real/f.txt", "out_and_in", "real/f.txt",
                  "real/f.txt", "real/f.txt", "relative", "real/f.txt");
-    cr_expect(outcome.is_complete);
+    cr_expect(is_complete);
 }
 
 Test(scan, loop_of_links_is_cut)
@@ -146,11 +183,11 @@ Test(scan, links_that_multiply_a_tree_end_and_take_nothing_from_the_real_files)
     folder_write(&root, "share/z", "z");
     scan();
     size_t real_count = 0;
-    for (size_t i = 0; i < outcome.count; i++)
-        real_count += strcmp(outcome.files[i].path, outcome.files[i].name) == 0;
+    for (size_t i = 0; i < share_index_count(found); i++)
+        real_count += strcmp(file_at(i)->path, file_at(i)->place) == 0;
     cr_expect(eq(sz, real_count, FOLDERS + 1));
-    cr_expect(le(sz, outcome.count, real_count + SCAN_LINKED_MAX));
-    cr_expect(outcome.is_complete);
+    cr_expect(le(sz, share_index_count(found), real_count + SCAN_LINKED_MAX));
+    cr_expect(is_complete);
     cr_assert(eq(sz, notes.count, 1));
     cr_expect(ne(ptr, strstr(notes.lines[0], "below links to folders"), NULL));
 }
@@ -176,10 +213,10 @@ Test(scan, names_of_several_shares_are_merged_in_order_of_the_shares)
     folder_write(&root, "other/only", "3");
     scan();
     EXPECT_FILES("only", "only", "same", "same", "same (2)", "same");
-    cr_expect(eq(u32, outcome.files[0].share, 1));
-    cr_expect(eq(u32, outcome.files[1].share, 0));
-    cr_expect(eq(u32, outcome.files[2].share, 1));
-    cr_expect(eq(u64, outcome.files[2].stamp.size, 2));
+    cr_expect(eq(u32, file_at(0)->share, 1));
+    cr_expect(eq(u32, file_at(1)->share, 0));
+    cr_expect(eq(u32, file_at(2)->share, 1));
+    cr_expect(eq(u64, file_at(2)->stamp.size, 2));
 }
 
 Test(scan, name_of_1024_bytes_is_shared_and_one_of_1025_is_noted)
@@ -196,15 +233,15 @@ Test(scan, name_of_1024_bytes_is_shared_and_one_of_1025_is_noted)
     cr_assert(eq(sz, strlen(name) - 6, 1024));
     folder_write(&root, name, "fits");
     scan();
-    cr_expect(eq(sz, outcome.count, 1));
+    cr_expect(eq(sz, share_index_count(found), 1));
     cr_expect(eq(sz, notes.count, 0));
     memset(name + strlen(name), 'f', 1);
     folder_write(&root, name, "too long");
     scan();
-    cr_expect(eq(sz, outcome.count, 1));
+    cr_expect(eq(sz, share_index_count(found), 1));
     cr_assert(eq(sz, notes.count, 1));
     cr_expect(ne(ptr, strstr(notes.lines[0], "longer than 1024 bytes"), NULL));
-    cr_expect(outcome.is_complete);
+    cr_expect(is_complete);
 }
 
 Test(scan, notes_are_escaped_and_bounded)
@@ -250,7 +287,7 @@ Test(scan, folder_that_may_not_be_read_is_noted_and_takes_nothing_from_answers)
         cr_assert(eq(int, seteuid(0), 0));
     chmod(folder_path(&root, "share/closed"), 0755);
     EXPECT_FILES("open", "open");
-    cr_expect(outcome.is_complete);
+    cr_expect(is_complete);
     cr_assert(eq(sz, notes.count, 1));
     cr_expect(ne(ptr, strstr(notes.lines[0], "closed: Permission denied"), NULL), "%s", notes.lines[0]);
 }
@@ -267,11 +304,11 @@ Test(scan, passing_error_makes_the_outcome_incomplete)
     setrlimit(RLIMIT_NOFILE, &none);
     scan();
     setrlimit(RLIMIT_NOFILE, &limit);
-    cr_expect(not(outcome.is_complete));
+    cr_expect(not(is_complete));
     cr_expect(eq(sz, notes.count, 1));
     scan();
-    cr_expect(outcome.is_complete);
-    cr_expect(eq(sz, outcome.count, 1));
+    cr_expect(is_complete);
+    cr_expect(eq(sz, share_index_count(found), 1));
 }
 
 Test(scan, share_that_went_away_is_noted_and_one_that_came_back_is_read_anew)
@@ -280,8 +317,9 @@ Test(scan, share_that_went_away_is_noted_and_one_that_came_back_is_read_anew)
     int number = shares[0].fd;
     rename(folder_path(&root, "share"), folder_path(&root, "gone"));
     scan();
-    cr_expect(eq(sz, outcome.count, 0));
-    cr_expect(outcome.is_complete);
+    cr_expect(eq(u64, not_there, 1));
+    cr_expect(eq(sz, share_index_count(found), 0));
+    cr_expect(is_complete);
     cr_expect(eq(sz, notes.count, 1));
     folder_write(&root, "share/new", "n");
     scan();
@@ -303,6 +341,77 @@ Test(scan, too_deep_folders_are_noted)
     scan();
     cr_assert(eq(sz, notes.count, 1));
     cr_expect(ne(ptr, strstr(notes.lines[0], "too deep"), NULL));
+}
+
+Test(scan, look_at_one_place_finds_what_is_there_now_and_leaves_the_rest)
+{
+    folder_write(&root, "share/d/a", "a");
+    folder_write(&root, "share/d/e/b", "b");
+    folder_write(&root, "share/f", "f");
+    scan();
+    folder_write(&root, "share/f", "longer");
+    folder_write(&root, "share/d/new", "n");
+    unlink(folder_path(&root, "share/d/a"));
+    look("d/new");
+    EXPECT_FILES("d/a", "d/a", "d/e/b", "d/e/b", "d/new", "d/new", "f", "f");
+    cr_expect(eq(u64, file_at(3)->stamp.size, 1), "nobody has looked at it");
+    look("f");
+    look("d/a");
+    EXPECT_FILES("d/e/b", "d/e/b", "d/new", "d/new", "f", "f");
+    cr_expect(eq(u64, file_at(2)->stamp.size, 6));
+    rename(folder_path(&root, "share/d/e"), folder_path(&root, "share/e"));
+    look("d/e");
+    EXPECT_FILES("d/new", "d/new", "f", "f");
+    look("");
+    EXPECT_FILES("d/new", "d/new", "e/b", "e/b", "f", "f");
+}
+
+Test(scan, folder_in_the_place_of_a_file_and_the_other_way_round)
+{
+    folder_write(&root, "share/x", "file");
+    folder_write(&root, "share/y/f", "f");
+    scan();
+    unlink(folder_path(&root, "share/x"));
+    folder_write(&root, "share/x/f", "f");
+    rename(folder_path(&root, "share/y"), folder_path(&root, "y"));
+    folder_write(&root, "share/y", "file");
+    look("x");
+    look("y");
+    EXPECT_FILES("x/f", "x/f", "y", "y");
+    look("x/none");
+    look("y/f");
+    EXPECT_FILES("x/f", "x/f", "y", "y");
+}
+
+Test(scan, name_is_kept_as_long_as_its_file_is_there)
+{
+    add_share("other", false);
+    folder_write(&root, "share/same", "1");
+    folder_write(&root, "other/same", "22");
+    scan();
+    unlink(folder_path(&root, "share/same"));
+    scan();
+    EXPECT_FILES("same (2)", "same");
+    folder_write(&root, "share/same", "1");
+    scan();
+    EXPECT_FILES("same", "same", "same (2)", "same");
+}
+
+Test(scan, passing_error_leaves_what_was_known)
+{
+    folder_write(&root, "share/d/f", "f");
+    scan();
+    struct rlimit limit, none;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = limit;
+    int spare = dup(0);
+    close(spare);
+    none.rlim_cur = (rlim_t)spare;
+    setrlimit(RLIMIT_NOFILE, &none);
+    scan();
+    setrlimit(RLIMIT_NOFILE, &limit);
+    EXPECT_FILES("d/f", "d/f");
+    cr_expect(not(is_complete));
 }
 
 Test(scan, share_folder_must_be_a_folder)
