@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define LOOP_TICKERS_MAX 32 /* a handful of parts have deadlines */
+#define LOOP_TICKERS_MAX 64 /* a handful of parts have deadlines, two each download */
 
 struct item {
     void (*ready)(void *owner); /* NULL once removed */

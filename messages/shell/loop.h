@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOOP_ITEMS_MAX 256 /* sockets and fds of one process: 64 sources and a few more */
+/* Sockets and fds of one process: 64 sources, with two each, of the few downloads of a node, and what else it
+ * has. */
+#define LOOP_ITEMS_MAX 1024
 
 struct loop;
 

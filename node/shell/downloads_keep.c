@@ -23,7 +23,7 @@ struct keeper {
     struct job job;
     struct downloads *downloads;
     uint64_t kept_generation;
-    bool is_writing, is_trouble_told;
+    bool is_writing, has_run, is_trouble_told;
     char *text; /* of the job */
     size_t size;
     int error;
@@ -102,6 +102,7 @@ static void run_write(struct job *job)
 {
     struct keeper *self = (struct keeper *)job;
     self->error = replace(self->downloads->config.list, self->text, self->size);
+    self->has_run = true;
 }
 
 /* On trouble the next change tries again; people hear of it once. */
@@ -109,7 +110,7 @@ static void written(struct keeper *self)
 {
     free(self->text);
     self->text = NULL;
-    if (self->error && !self->is_trouble_told)
+    if (self->has_run && self->error && !self->is_trouble_told)
         tell(self, "unfinished downloads are not kept in", strerror(self->error));
     self->is_trouble_told = self->error != 0;
 }
@@ -126,7 +127,7 @@ void keeper_tick(struct keeper *self)
     if (self->is_writing || self->kept_generation == download_list_generation(self->downloads->list))
         return;
     format(self);
-    self->error = ECANCELED; /* until it ran */
+    self->has_run = false;
     self->is_writing = true;
     workers_put(self->downloads->config.workers, &self->job);
 }
@@ -224,7 +225,7 @@ void keeper_destroy(struct keeper **self_p)
         return;
     assert(!self->is_writing);
     format(self);
-    self->error = replace(self->downloads->config.list, self->text, self->size);
+    run_write(&self->job);
     written(self);
     free(self);
     *self_p = NULL;

@@ -32,7 +32,7 @@ struct runner {
     uint64_t served;              /* its handle among the partials; 0 when it is not there */
     unsigned look_number;         /* RUNNER_LOOKING: of the name being looked at; 1 is without a number */
     bool is_hashing;
-    uint64_t retry_ms; /* RUNNER_LOCKED: when to try again; RUNNER_LANDED: until when it is held */
+    uint64_t retry_ms; /* when to try lock or sources again; RUNNER_LANDED: until when it is held */
     bool has_outcome;  /* the fetch has ended: */
     enum fetch_outcome outcome;
     int error_number;

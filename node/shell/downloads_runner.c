@@ -18,6 +18,10 @@
 /* How often to look whether a file that landed was removed. */
 #define LANDED_LOOK_MS 1000
 
+/* How often the sources that were given are tried again: they may be back. A fetch knows those that it has.
+ */
+#define RETRY_MS 5000
+
 #define REASON_SIZE 512
 
 /* Ends. */
@@ -240,6 +244,13 @@ void runner_add_source(struct runner *self, const struct downloads_source *sourc
         fetch_add_source(self->fetch, &source->node, &source->host, source->port);
 }
 
+static void add_given_sources(struct runner *self, const struct listed_download *item, uint64_t now_ms)
+{
+    self->retry_ms = now_ms + RETRY_MS;
+    for (size_t i = 0; i < item->source_count; i++)
+        runner_add_source(self, &item->sources[i]);
+}
+
 static void begin_fetching(struct runner *self, const struct listed_download *item)
 {
     struct downloads *downloads = self->downloads;
@@ -248,13 +259,21 @@ static void begin_fetching(struct runner *self, const struct listed_download *it
     if (downloads->config.broker && !item->has_only_these)
         self->search =
             source_search_new(downloads->config.loop, downloads->config.broker, self->fetch, &self->file.id);
-    for (size_t i = 0; i < item->source_count; i++)
-        runner_add_source(self, &item->sources[i]);
+    add_given_sources(self, item, clock_now_ms());
     if (self->search && item->source_count == 0)
         source_search_now(self->search, NULL, NULL);
     if (downloads->watcher.started)
         downloads->watcher.started(downloads->watcher.owner, self);
     downloads->shared_out_ms = 0; /* with one more */
+}
+
+static void tick_fetching(struct runner *self, const struct listed_download *item, uint64_t now_ms)
+{
+    struct download_progress progress = fetch_progress(self->fetch);
+    download_list_saved(self->downloads->list, self->number, progress.saved_bytes);
+    download_list_starved(self->downloads->list, self->number, progress.ready_sources == 0, now_ms);
+    if (now_ms >= self->retry_ms)
+        add_given_sources(self, item, now_ms);
 }
 
 static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uint64_t *ret_free)
@@ -453,9 +472,7 @@ void runner_tick(struct runner *self, const struct listed_download *item, uint64
         return;
     }
     if (self->state == RUNNER_FETCHING) {
-        struct download_progress progress = fetch_progress(self->fetch);
-        download_list_saved(self->downloads->list, self->number, progress.saved_bytes);
-        download_list_starved(self->downloads->list, self->number, progress.ready_sources == 0, now_ms);
+        tick_fetching(self, item, now_ms);
     } else if ((reason = refusal(&self->file))) {
         fail(self, reason);
     } else if (self->state == RUNNER_LOOKING || now_ms >= self->retry_ms) {
