@@ -76,18 +76,28 @@ static bool is_over(const struct listed_download *item)
     return item->state == DOWNLOADS_DONE || item->state == DOWNLOADS_FAILED;
 }
 
-static bool may_start(const struct listed_download *item)
+static bool is_waiting(const struct listed_download *item)
 {
     return item->state == DOWNLOADS_WAITING && !item->has_slot && (!item->is_pushed || item->is_offered);
+}
+
+static bool has_slot_for_push(const struct download_list *self)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < self->count; i++)
+        count += self->items[i]->is_pushed && self->items[i]->has_slot;
+    return count < DOWNLOADS_PUSHED_ACTIVE_MAX;
 }
 
 /* The one that may start next; NULL when none waits. */
 static struct listed_download *next_to_start(const struct download_list *self)
 {
     struct listed_download *next = NULL;
+    bool is_push_allowed = has_slot_for_push(self);
     for (size_t i = 0; i < self->count; i++) {
         struct listed_download *item = self->items[i];
-        if (may_start(item) && (!next || item->turn < next->turn))
+        bool may_start = is_waiting(item) && (!item->is_pushed || is_push_allowed);
+        if (may_start && (!next || item->turn < next->turn))
             next = item;
     }
     return next;
@@ -239,16 +249,27 @@ const struct listed_download *download_list_start(struct download_list *self)
     return item;
 }
 
+/* Does a push wait only for another push? */
+static bool is_push_kept_waiting(const struct download_list *self)
+{
+    bool is_push_waiting = false;
+    for (size_t i = 0; i < self->count; i++)
+        is_push_waiting |= self->items[i]->is_pushed && is_waiting(self->items[i]);
+    return is_push_waiting && !has_slot_for_push(self);
+}
+
 /* Of those that are starved, the one that is so for longest; NULL when there is none, or no need. */
 static struct listed_download *next_to_yield(const struct download_list *self)
 {
     struct listed_download *next = NULL;
-    if (self->running_count < DOWNLOADS_ACTIVE_MAX || !next_to_start(self))
-        return NULL;
-    for (size_t i = 0; i < self->count; i++) {
+    bool must_any = self->running_count >= DOWNLOADS_ACTIVE_MAX && next_to_start(self);
+    bool must_push = is_push_kept_waiting(self);
+    for (size_t i = 0; i < self->count && (must_any || must_push); i++) {
         struct listed_download *item = self->items[i];
         if (item->state != DOWNLOADS_ACTIVE && item->has_slot)
             return NULL; /* it is about to end */
+        if (!must_any && !item->is_pushed)
+            continue;
         if (item->starved_ms != UINT64_MAX && (!next || item->starved_ms < next->starved_ms))
             next = item;
     }

@@ -8,13 +8,17 @@
  *
  * A download takes a slot from download_list_start() until download_list_stopped(), which may come after it
  * was paused, failed or taken off the list. Those that wait start in the order in which they came. One that
- * has no source keeps its slot, for one may come, unless others wait: then it goes behind them.
+ * has no source keeps its slot, for one may come, unless others wait: then it goes behind them. Pushed ones
+ * have fewer slots, and make room for each other alone while these last.
  */
 #include "messages/host.h"
 #include "messages/message.h"
 
 /* Each has a budget of memory of its own; the sum stays within what a node may take. */
 #define DOWNLOADS_ACTIVE_MAX 4
+
+/* Of these, for files that others push: one is left for what the node's user wants. */
+#define DOWNLOADS_PUSHED_ACTIVE_MAX 3
 
 /* Listed in all; when it is full, the oldest that is over makes room. */
 #define DOWNLOADS_MAX 1000
