@@ -347,6 +347,8 @@ void offers_on_offer(struct offers *self, uint32_t route, const struct host *hos
     if (facts->place == OFFER_HERE) {
         send_accepted(effects, route, rid, &offer->file.id, 0);
         send_stored(effects, route, rid, &offer->file.id, facts->here_name);
+    } else if (facts->is_paused) {
+        refuse(effects, route, rid, ERROR_BUSY, "paused by its owner", OFFERS_PAUSED_RETRY_MS);
     } else if (!former && (reason = too_many(self, file, route, host))) {
         refuse(effects, route, rid, ERROR_BUSY, reason, OFFERS_RETRY_MS);
     } else if ((reason = no_space(&offer->file, facts))) {

@@ -32,6 +32,9 @@
 /* When to offer again what was too much now. */
 #define OFFERS_RETRY_MS 2000
 
+/* The same for what a person has paused. */
+#define OFFERS_PAUSED_RETRY_MS 60000
+
 /* HAVE gathers what was saved in this time: a run costs 10 bytes, a message 60. */
 #define OFFERS_HAVE_MS 50
 
@@ -53,6 +56,7 @@ struct offer_facts {
     struct text here_name;         /* OFFER_HERE: what it is called */
     const struct chunk_map *saved; /* OFFER_UNFINISHED: the chunks that are here; NULL for none */
     bool is_ordered;               /* the node's user wants it: it is not on the quota */
+    bool is_paused;                /* he has stopped it */
     uint64_t quota_bytes;          /* what pushes may take in all */
     uint64_t taken_bytes;          /* of these, taken or promised to others; offers_cost() each */
     uint64_t free_bytes;           /* of the disk, and neither promised nor kept in reserve */

@@ -300,6 +300,12 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
     return next_ms;
 }
 
+static uint32_t features(const struct node *self)
+{
+    return (is_reachable(self) ? FEATURE_REACHABLE : 0) |
+           (settings.accepts_pushes ? FEATURE_ACCEPTS_PUSHES : 0);
+}
+
 static bool start_serving(struct node *self)
 {
     struct peer_server_config config = {
@@ -307,7 +313,7 @@ static bool start_serving(struct node *self)
         .instance = self->instance,
         .node_name = text_of(self->state.name),
         .agent = text_of(NODE_AGENT),
-        .features = is_reachable(self) ? FEATURE_REACHABLE : 0,
+        .features = features(self),
         .up_rate = settings.up_rate,
     };
     struct content_source shared = share_source(self->shares);
@@ -374,7 +380,7 @@ static bool start_joining(struct node *self)
                  .port = self->is_bound ? self->state.port : 0,
                  .node_name = text_of(self->state.name ? self->state.name : ""),
                  .agent = text_of(NODE_AGENT),
-                 .features = is_reachable(self) ? FEATURE_REACHABLE : 0},
+                 .features = features(self)},
     };
     struct broker_client_events events = {
         .owner = self, .joined = on_joined, .trouble = on_trouble, .assigned = on_assigned};
@@ -419,6 +425,7 @@ void node_stop(struct node *self)
     signal(SIGALRM, end_at_once);
     alarm(END_SECONDS);
     sd_notify(0, "STOPPING=1");
+    downloads_offers_destroy(&self->offers);
     if (self->downloads)
         downloads_stop(self->downloads);
     if (self->broker)

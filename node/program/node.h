@@ -9,7 +9,7 @@
 #include "messages/shell/loop.h"
 #include "node/shell/broker_client.h"
 #include "node/shell/data_port.h"
-#include "node/shell/downloads.h"
+#include "node/shell/downloads_offers.h"
 #include "node/shell/node_state.h"
 #include "node/shell/shares.h"
 #include "tools/cli/output.h"
@@ -28,6 +28,7 @@ struct node {
     struct broker_client *broker;
     struct downloads *downloads; /* NULL until the data port is bound */
     char *download_folder, *temp_folder, *download_list;
+    struct downloads_offers *offers; /* NULL when pushes are off */
     uint64_t instance;
     struct console *console;
     bool is_bound; /* the data port; until the broker assigned one, nothing that needs it has started */

@@ -103,7 +103,12 @@ bool node_start_downloads(struct node *self)
     struct downloads_events events = {
         .owner = self, .ended = on_ended, .landed = on_landed, .trouble = on_trouble};
     self->downloads = downloads_new(&config, &events);
-    return true;
+    if (!settings.accepts_pushes)
+        return true;
+    self->offers = downloads_offers_new(self->loop, self->downloads, self->port, settings.push_quota_bytes);
+    if (!self->offers)
+        output_error(self->output, "cannot take pushes: too many parts in one loop");
+    return self->offers != NULL;
 }
 
 void node_release_downloads(struct node *self)

@@ -3,6 +3,7 @@
 
 #include "messages/name.h"
 #include "messages/shell/socket.h"
+#include "node/shell/downloads_offers.h"
 #include "node/shell/node_address.h"
 #include "tools/cli/value.h"
 
@@ -12,6 +13,7 @@ struct settings settings = {
     .broker = {"127.0.0.1", BROKER_PORT_DEFAULT},
     .port_first = NODE_PORT_FIRST,
     .port_last = NODE_PORT_LAST,
+    .push_quota_bytes = PUSH_QUOTA_DEFAULT,
 };
 
 static const char *set_port(void *target, const char *value)
@@ -71,6 +73,10 @@ static const struct cli_option options[] = {
     {"down", 0, "RATE", "fetch at most this fast in all", option_size, &settings.down_rate},
     {"temp", 0, "DIR", "where downloads are until they are complete; on the same file system", option_text,
      &settings.temp},
+    {"accept-push", 0, NULL, "take files that others offer, as if they were downloads", option_flag,
+     &settings.accepts_pushes},
+    {"push-quota", 0, "SIZE", "what they may bring in all, since the start (default 10G)", option_size,
+     &settings.push_quota_bytes},
     {"daemon", 0, NULL, "serve only, without a console", option_flag, &settings.is_daemon},
     {NULL, 0, NULL, NULL, NULL, NULL},
 };

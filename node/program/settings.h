@@ -16,7 +16,8 @@ struct settings {
     uint16_t port_first, port_last; /* 0, 0: ephemeral */
     bool is_port_assigned;          /* by the broker; then there is no range */
     uint64_t up_rate, down_rate;    /* bytes a second; 0: no limit */
-    bool has_no_broker, is_daemon;
+    uint64_t push_quota_bytes;
+    bool has_no_broker, is_daemon, accepts_pushes;
 };
 
 /* As options_read(). The settings are the process's, filled in by it. */

@@ -67,13 +67,15 @@ static void on_push(void *owner, uint32_t route)
 {
     struct data_port *self = owner;
     assert(self->inbound && self->inbound->route == route);
-    self->pushes.message(self->pushes.owner, self->inbound);
+    if (self->pushes.message)
+        self->pushes.message(self->pushes.owner, self->inbound);
 }
 
 static void on_pusher_gone(void *owner, uint32_t route)
 {
     struct data_port *self = owner;
-    self->pushes.gone(self->pushes.owner, route);
+    if (self->pushes.gone)
+        self->pushes.gone(self->pushes.owner, route);
 }
 
 static uint64_t on_tick(void *owner, uint64_t now_ms)

@@ -36,7 +36,7 @@ bool data_port_bind(struct data_port *self, const char *endpoint, uint16_t *ret_
 bool data_port_start(struct data_port *self, const struct peer_server_config *config,
                      const struct holdings *holdings, const struct content_source *source);
 
-/* Before data_port_start(), whose config says FEATURE_ACCEPTS_PUSHES. */
+/* Before the first message, when the config says FEATURE_ACCEPTS_PUSHES; functions that are NULL: no more. */
 void data_port_accept_pushes(struct data_port *self, const struct push_events *events);
 
 /* A header to a pusher. If its route is gone, `gone` comes a moment later. */

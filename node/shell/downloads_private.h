@@ -26,16 +26,18 @@ struct runner {
     enum runner_state state;
     bool has_slot;
     struct file_entry file; /* `name` is ours */
-    char *target;           /* the last component of its name; then the one that it got */
+    char *target;           /* where it lands below the folder; then with the name that it got */
     struct fetch *fetch;
     struct source_search *search; /* NULL when it looks for no others */
     uint64_t served;              /* its handle among the partials; 0 when it is not there */
     unsigned look_number;         /* RUNNER_LOOKING: of the name being looked at; 1 is without a number */
+    uint64_t marked_bytes;        /* of a pushed one: saved when it was last fast enough for its slot */
     bool is_hashing;
     uint64_t retry_ms; /* when to try lock or sources again; RUNNER_LANDED: until when it is held */
     bool has_outcome;  /* the fetch has ended: */
     enum fetch_outcome outcome;
     int error_number;
+    bool is_disk_full; /* that is why it failed */
 };
 
 /* For whoever feeds downloads himself; called from within events of the fetch, so a runner only ends later.
@@ -87,6 +89,14 @@ bool runner_is_over(const struct runner *self);
 void runner_destroy(struct runner **self_p);
 
 void runner_add_source(struct runner *self, const struct downloads_source *source);
+
+/*
+ * A target is the path of a file below the folder of downloads (downloads_target.c): its folder, made if need
+ * be and reached through no symlink (-1 with errno), its last component, and the target with another one.
+ */
+int target_open_folder(const char *folder, const char *target);
+const char *target_base(const char *target);
+char *target_renamed(const char *target, const char *base);
 
 /* The list file (downloads_keep.c). */
 struct keeper *keeper_new(struct downloads *downloads);

@@ -2,6 +2,7 @@
 #include "messages/name.h"
 #include "node/shell/chunk_store.h"
 #include "node/shell/downloads_private.h"
+#include "node/shell/share_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -23,6 +24,10 @@
 #define RETRY_MS 5000
 
 #define REASON_SIZE 512
+
+/* What a pushed file has to bring in DOWNLOADS_STARVED_MS to keep its slot when others wait: 2 MiB in 30 s
+ * are 0.5 Mbit/s. */
+#define PUSHED_BYTES_MIN (2u * 1024 * 1024)
 
 /* Ends. */
 
@@ -131,8 +136,9 @@ static void tell_landed(struct runner *self)
 static void land(struct runner *self, uint64_t now_ms)
 {
     struct downloads *downloads = self->downloads;
+    char *target = target_renamed(self->target, fetch_target(self->fetch));
     free(self->target);
-    self->target = text_copy(text_of(fetch_target(self->fetch)));
+    self->target = target;
     if (downloads->watcher.stopping)
         downloads->watcher.stopping(downloads->watcher.owner, self);
     source_search_destroy(&self->search);
@@ -176,6 +182,7 @@ static void on_outcome(struct runner *self, uint64_t now_ms)
                  PUBLISH_NUMBER_MAX);
         break;
     case FETCH_DISK_FAILED:
+        self->is_disk_full = self->error_number == ENOSPC || self->error_number == EDQUOT;
         snprintf(reason, sizeof reason, "cannot write in %s: %s", self->downloads->config.temp,
                  strerror(self->error_number));
         break;
@@ -280,6 +287,11 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
 {
     const struct downloads_config *config = &self->downloads->config;
     const struct file_entry *file = &self->file;
+    char folder[64]; /* the very folder, whatever takes its name meanwhile */
+    int folder_fd = target_open_folder(config->folder, self->target);
+    if (folder_fd < 0)
+        return FETCH_REFUSED;
+    snprintf(folder, sizeof folder, "/proc/self/fd/%d", folder_fd);
     struct fetch_config fetch = {
         .download = {.id = file->id,
                      .root = file->root,
@@ -291,9 +303,9 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
                      .instance = config->instance,
                      .node_name = config->node_name,
                      .agent = config->agent},
-        .folder = config->folder,
+        .folder = folder,
         .temp = config->temp,
-        .name = self->target,
+        .name = target_base(self->target),
         .attributes = {.has_mtime = file->has_mtime,
                        .mtime_ms = file->mtime_ms,
                        .is_executable = file->has_executable && file->is_executable},
@@ -307,7 +319,12 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
                                   .unsaved = on_unsaved,
                                   .starved = on_starved,
                                   .done = on_done};
-    return fetch_new(config->loop, config->workers, &fetch, &events, &self->fetch, ret_needed, ret_free);
+    enum fetch_start start =
+        fetch_new(config->loop, config->workers, &fetch, &events, &self->fetch, ret_needed, ret_free);
+    int error = errno;
+    close(folder_fd);
+    errno = error;
+    return start;
 }
 
 /* False after it failed. */
@@ -348,6 +365,7 @@ static void try_fetching(struct runner *self, const struct listed_download *item
         self->retry_ms = now_ms + DOWNLOADS_LOCKED_MS;
         return;
     case FETCH_NO_SPACE:
+        self->is_disk_full = true;
         snprintf(reason, sizeof reason, "no space in %s: %llu bytes are missing; free some, then resume it",
                  self->downloads->config.temp, (unsigned long long)(needed - room));
         break;
@@ -398,9 +416,10 @@ static enum look look_at(struct runner *self, const char *name)
     if (folder_fd < 0)
         return LOOK_NONE;
     int fd = -1;
-    bool exists = fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    struct file_stamp stamp;
+    bool exists = share_stat(folder_fd, name, &status) == 0;
     if (exists && S_ISREG(status.st_mode) && (uint64_t)status.st_size == self->file.size)
-        fd = openat(folder_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        fd = share_open(folder_fd, name, &stamp);
     close(folder_fd);
     if (fd < 0)
         return exists ? LOOK_DIFFERENT : LOOK_NONE;
@@ -503,6 +522,6 @@ struct runner *runner_new(struct downloads *downloads, const struct listed_downl
     self->look_number = 1;
     self->file = item->file;
     self->file.name = (struct text){text_copy(item->file.name), item->file.name.size};
-    self->target = text_copy(name_base(self->file.name));
+    self->target = text_copy(item->is_pushed ? self->file.name : name_base(self->file.name));
     return self;
 }

@@ -446,6 +446,11 @@ const struct chunk_map *fetch_chunks(const struct fetch *self)
     return download_chunks(self->download);
 }
 
+const struct chunk_map *fetch_claims(const struct fetch *self)
+{
+    return download_claims(self->download);
+}
+
 const struct hash *fetch_layer(const struct fetch *self)
 {
     return download_layer(self->download);

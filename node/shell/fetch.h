@@ -102,6 +102,7 @@ struct download_progress fetch_progress(const struct fetch *self);
 struct download_source fetch_source_at(const struct fetch *self, uint32_t source);
 const struct layout *fetch_layout(const struct fetch *self);
 const struct chunk_map *fetch_chunks(const struct fetch *self);
+const struct chunk_map *fetch_claims(const struct fetch *self); /* not looked at again yet */
 
 /* The verified chunk layer; NULL until it is here, and for a file of one chunk. Valid as long as the fetch.
  */

@@ -284,6 +284,17 @@ Test(offers, what_the_user_ordered_is_not_on_the_quota)
     world_release(&w);
 }
 
+Test(offers, what_its_owner_has_paused_is_busy)
+{
+    struct world w = world_new();
+    struct file_entry file = file_of(5 * MIB, 1);
+    w.facts.place = OFFER_UNFINISHED;
+    w.facts.is_paused = true;
+    say_file(&w, 7, 9, &file);
+    ASSERT_STORY(&w, "7:ERROR rid 9 busy, 7:over");
+    world_release(&w);
+}
+
 Test(offers, a_small_file_costs_a_block)
 {
     cr_assert(eq(u64, offers_cost(0), OFFERS_BLOCK_BYTES));

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/shell/downloads_offers.h"
+
+#include "messages/name.h"
+#include "node/offers.h"
+#include "node/shell/chunk_store.h"
+#include "node/shell/downloads_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* Beyond what was asked for, a connection of a pusher may bring answers to what was cancelled meanwhile. */
+#define CANCELLED_BYTES_MAX (4u * 1024 * 1024)
+
+/* One offer that stands, and the source that it is in a download that runs. */
+struct pushing {
+    struct pushing *next;
+    uint32_t route;
+    int connection;
+    struct file_id file;
+    struct runner *runner; /* NULL while the download does not run */
+    uint32_t source;
+};
+
+struct downloads_offers {
+    struct loop *loop;
+    struct downloads *downloads;
+    struct data_port *port;
+    struct offers *offers;
+    struct offers_effects effects;
+    bool is_running_effects;
+    struct pushing *pushings;
+    uint64_t quota_bytes;
+    uint64_t landed_bytes; /* what pushes brought, by offers_cost() */
+    uint64_t list_generation;
+    int connection; /* of the message that is being handled */
+};
+
+static void run_effects(struct downloads_offers *self);
+
+/* Sources. */
+
+static const struct offer *offer_of(const struct downloads_offers *self, const struct pushing *pushing)
+{
+    const struct offer *offer = NULL;
+    do {
+        offer = offers_next(self->offers, &pushing->file, offer);
+    } while (offer && offer->route != pushing->route);
+    return offer;
+}
+
+static void start_source(struct downloads_offers *self, struct pushing *pushing, struct runner *runner)
+{
+    const struct offer *offer = offer_of(self, pushing);
+    char name[HOST_TEXT_SIZE];
+    if (!offer)
+        return;
+    host_format(&offer->host, name);
+    struct download_pusher pusher = {.host = offer->host, .name = name, .have = offer->have};
+    pushing->runner = runner; /* its events come from within */
+    pushing->source = UINT32_MAX;
+    uint32_t source;
+    if (!fetch_add_pusher(runner->fetch, self->port, pushing->route, &pusher, &source)) {
+        pushing->runner = NULL;
+        offers_on_dropped(self->offers, pushing->route, &pushing->file, ERROR_BUSY,
+                          "too many sources already", &self->effects);
+        return;
+    }
+    pushing->source = source;
+}
+
+/* The OFFER's chunks are a source of the download from now on. */
+static void join(struct downloads_offers *self, const struct offers_effect *effect)
+{
+    struct downloads_order order = {.file = effect->file, .is_pushed = true};
+    uint32_t number;
+    if (downloads_add(self->downloads, &order, &number) == DOWNLOADS_FULL) {
+        offers_on_failed(self->offers, &effect->file.id, ERROR_BUSY, "too many downloads are listed here",
+                         &self->effects);
+        return;
+    }
+    download_list_offered(downloads_list(self->downloads), number, true);
+    struct pushing *pushing = calloc(1, sizeof *pushing);
+    assert(pushing);
+    *pushing = (struct pushing){.next = self->pushings,
+                                .route = effect->route,
+                                .connection = self->connection,
+                                .file = effect->file.id};
+    self->pushings = pushing;
+    struct runner *runner = downloads_runner_by_id(self->downloads, &effect->file.id);
+    if (runner)
+        start_source(self, pushing, runner);
+}
+
+static void leave(struct downloads_offers *self, uint32_t route, const struct file_id *file, bool is_gone)
+{
+    for (struct pushing **at = &self->pushings; *at; at = &(*at)->next) {
+        struct pushing *pushing = *at;
+        if (pushing->route != route || !file_id_equal(&pushing->file, file))
+            continue;
+        *at = pushing->next;
+        if (pushing->runner)
+            fetch_remove_pusher(pushing->runner->fetch, pushing->source, is_gone);
+        free(pushing);
+        return;
+    }
+}
+
+/* What nothing came of is not worth keeping; the rest waits for the next OFFER. */
+static void on_nobody(struct downloads_offers *self, const struct file_id *file)
+{
+    struct download_list *list = downloads_list(self->downloads);
+    const struct listed_download *item = download_list_by_id(list, file);
+    if (!item)
+        return;
+    const struct runner *runner = downloads_runner_by_id(self->downloads, file);
+    uint64_t saved_bytes = runner ? fetch_progress(runner->fetch).saved_bytes : item->saved_bytes;
+    download_list_offered(list, item->number, false);
+    if (item->is_pushed && item->state != DOWNLOADS_DONE && saved_bytes == 0)
+        downloads_cancel(self->downloads, item->number);
+}
+
+/* Those that ended of themselves: they are sources no more. */
+static void forget_ended(struct downloads_offers *self)
+{
+    for (struct pushing **at = &self->pushings; *at;) {
+        struct pushing *pushing = *at;
+        if (offer_of(self, pushing)) {
+            at = &pushing->next;
+            continue;
+        }
+        *at = pushing->next;
+        if (pushing->runner)
+            fetch_remove_pusher(pushing->runner->fetch, pushing->source, false);
+        free(pushing);
+    }
+}
+
+/* The empty file. */
+
+/* 0, or an errno; *ret_base is the name that it got. */
+static int make_empty(int folder_fd, const char *base, char **ret_base)
+{
+    for (unsigned number = 1; number <= PUBLISH_NUMBER_MAX; number++) {
+        char *name = number == 1 ? text_copy(text_of(base)) : name_numbered(base, number);
+        struct stat status;
+        int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        int error = fd >= 0 ? 0 : errno;
+        if (fd >= 0)
+            close(fd);
+        bool is_there = error == EEXIST && fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                        S_ISREG(status.st_mode) && status.st_size == 0;
+        if (error == 0 || is_there) {
+            *ret_base = name;
+            return 0;
+        }
+        free(name);
+        if (error != EEXIST)
+            return error;
+    }
+    return EEXIST;
+}
+
+static void tell_landed(struct downloads_offers *self, const char *name)
+{
+    const struct downloads_events *events = &self->downloads->events;
+    char *path = NULL;
+    int size = asprintf(&path, "%s/%s", self->downloads->config.folder, name);
+    assert(size >= 0);
+    struct downloads_landing landing = {.path = path, .fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+    if (landing.fd >= 0 && events->landed)
+        events->landed(events->owner, &landing);
+    if (landing.fd >= 0)
+        close(landing.fd);
+    free(path);
+}
+
+static void create(struct downloads_offers *self, const struct file_entry *file)
+{
+    char *target = text_copy(file->name), *base = NULL;
+    int folder_fd = target_open_folder(self->downloads->config.folder, target);
+    int error = folder_fd >= 0 ? make_empty(folder_fd, target_base(target), &base) : errno;
+    if (folder_fd >= 0)
+        close(folder_fd);
+    if (error) {
+        bool is_full = error == ENOSPC || error == EDQUOT;
+        offers_on_failed(self->offers, &file->id, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL, strerror(error),
+                         &self->effects);
+    } else {
+        char *name = target_renamed(target, base);
+        self->landed_bytes += offers_cost(0);
+        tell_landed(self, name);
+        offers_on_stored(self->offers, &file->id, text_of(name), &self->effects);
+        free(name);
+    }
+    free(base);
+    free(target);
+}
+
+/* Effects of the core. */
+
+static void run_effect(struct downloads_offers *self, const struct offers_effect *effect)
+{
+    switch (effect->kind) {
+    case OFFERS_SEND:
+        data_port_send(self->port, effect->route, self->effects.arena.data + effect->bytes_offset,
+                       effect->bytes_size);
+        break;
+    case OFFERS_JOIN:
+        join(self, effect);
+        break;
+    case OFFERS_LEAVE:
+        leave(self, effect->route, &effect->file.id, effect->is_gone);
+        break;
+    case OFFERS_CREATE:
+        create(self, &effect->file);
+        break;
+    case OFFERS_NOBODY:
+        on_nobody(self, &effect->file.id);
+        break;
+    case OFFERS_OVER:
+        data_port_push_over(self->port, effect->route);
+        break;
+    }
+}
+
+/* What they cause in a download may add further ones behind. */
+static void run_effects(struct downloads_offers *self)
+{
+    if (self->is_running_effects)
+        return;
+    self->is_running_effects = true;
+    for (size_t i = 0; i < self->effects.count; i++) {
+        struct offers_effect effect = self->effects.entries[i];
+        run_effect(self, &effect);
+    }
+    offers_effects_clear(&self->effects);
+    self->is_running_effects = false;
+}
+
+/* What is known of an offered file. */
+
+static bool is_done(const struct listed_download *item)
+{
+    return item->state == DOWNLOADS_DONE;
+}
+
+/* A file that landed, and that the share has not seen yet: its name below the folder. */
+static const char *landed_name(const struct downloads_offers *self, const struct file_id *file)
+{
+    for (const struct runner *runner = self->downloads->runners; runner; runner = runner->next) {
+        if (runner->state == RUNNER_LANDED && file_id_equal(&runner->file.id, file))
+            return runner->target;
+    }
+    return NULL;
+}
+
+/* What is promised to pushes of other files, or is on the disk of those that did not end. */
+static uint64_t taken_bytes(const struct downloads_offers *self, const struct file_id *file,
+                            size_t *ret_unfinished_count)
+{
+    const struct download_list *list = downloads_list(self->downloads);
+    uint64_t bytes = self->landed_bytes;
+    for (size_t i = 0; i < download_list_count(list); i++) {
+        const struct listed_download *item = download_list_at(list, i);
+        if (!item->is_pushed || is_done(item) || file_id_equal(&item->file.id, file))
+            continue;
+        bytes += offers_cost(item->is_offered ? item->file.size : item->saved_bytes);
+        (*ret_unfinished_count)++;
+    }
+    return bytes;
+}
+
+/* Of the disk, for whoever offers this file. */
+static uint64_t free_bytes(const struct downloads_offers *self, const struct file_id *file)
+{
+    struct statvfs status;
+    if (statvfs(self->downloads->config.folder, &status) != 0)
+        return 0;
+    uint64_t reserve = (uint64_t)status.f_blocks * status.f_frsize / PUSH_RESERVE_SHARE;
+    uint64_t promised = reserve < PUSH_RESERVE_BYTES_MAX ? reserve : PUSH_RESERVE_BYTES_MAX;
+    const struct download_list *list = downloads_list(self->downloads);
+    for (size_t i = 0; i < download_list_count(list); i++) {
+        const struct listed_download *item = download_list_at(list, i);
+        bool is_coming = item->is_offered || item->state == DOWNLOADS_ACTIVE;
+        if (is_coming && !is_done(item) && !file_id_equal(&item->file.id, file))
+            promised += item->file.size - item->saved_bytes;
+    }
+    uint64_t room = (uint64_t)status.f_bavail * status.f_frsize;
+    return room > promised ? room - promised : 0;
+}
+
+/* What an earlier run left; false when there is nothing, or nothing that says what it is. */
+static bool look_at_partial(const struct downloads_offers *self, const struct listed_download *item,
+                            struct chunk_map *saved)
+{
+    char partial_name[PARTIAL_NAME_SIZE];
+    char *base = text_copy(name_base(item->file.name)), *path = NULL;
+    chunk_store_partial_name(base, &item->file.id, partial_name);
+    int size = asprintf(&path, "%s/%s", self->downloads->config.temp, partial_name);
+    assert(size >= 0);
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    free(path);
+    free(base);
+    struct chunk_store *store = NULL;
+    if (fd < 0)
+        return false;
+    if (!chunk_store_open_reader(fd, &store)) {
+        close(fd);
+        return false;
+    }
+    bool is_right = file_id_equal(chunk_store_id(store), &item->file.id) &&
+                    chunk_map_load(saved, chunk_map_bits(chunk_store_claims(store)));
+    chunk_store_close(&store);
+    return is_right;
+}
+
+/* The chunks that are here: of a download that runs, also those that it has not looked at again yet. */
+static void look_at_saved(const struct downloads_offers *self, const struct listed_download *item,
+                          struct chunk_map *saved)
+{
+    const struct runner *runner = downloads_runner_by_id(self->downloads, &item->file.id);
+    if (!runner) {
+        look_at_partial(self, item, saved);
+        return;
+    }
+    const struct chunk_map *chunks = fetch_chunks(runner->fetch), *claims = fetch_claims(runner->fetch);
+    for (uint32_t i = 0; i < saved->count; i++) {
+        if (chunk_map_has(chunks, i) || chunk_map_has(claims, i))
+            chunk_map_set(saved, i);
+    }
+}
+
+static void on_offer(struct downloads_offers *self, const struct inbound *inbound,
+                     const struct message *message)
+{
+    const struct message_file *offer = &message->offer;
+    if (!offers_check(self->offers, inbound->route, message->rid, offer, &self->effects))
+        return;
+    struct offer_facts facts = {.quota_bytes = self->quota_bytes};
+    const struct listed_download *item =
+        download_list_by_id(downloads_list(self->downloads), &offer->file.id);
+    const char *landed = landed_name(self, &offer->file.id);
+    struct holding holding;
+    struct chunk_map saved;
+    chunk_map_init(&saved, layout_of(offer->file.size).chunk_count);
+    if (holdings_by_id(self->downloads->config.holdings, &offer->file.id, &holding) == HOLDINGS_FOUND &&
+        !holding.content.is_partial) {
+        facts.place = OFFER_HERE;
+        facts.here_name = holding.file.name;
+    } else if (landed) {
+        facts.place = OFFER_HERE;
+        facts.here_name = text_of(landed);
+    } else if (item && !is_done(item)) {
+        facts.place = OFFER_UNFINISHED;
+        facts.is_ordered = !item->is_pushed;
+        facts.is_paused = item->state == DOWNLOADS_PAUSED;
+        look_at_saved(self, item, &saved);
+        facts.saved = &saved;
+    }
+    facts.taken_bytes = taken_bytes(self, &offer->file.id, &facts.unfinished_count);
+    facts.free_bytes = free_bytes(self, &offer->file.id);
+    static const struct host unknown;
+    offers_on_offer(self->offers, inbound->route, inbound->has_peer ? &inbound->peer : &unknown, message->rid,
+                    offer, &facts, &self->effects);
+    chunk_map_release(&saved);
+}
+
+/* From the data port. */
+
+static void on_answer(struct downloads_offers *self, uint64_t rid, struct inbound *inbound)
+{
+    for (struct pushing *at = self->pushings; at; at = at->next) {
+        if (at->route == inbound->route && at->runner &&
+            fetch_on_answer(at->runner->fetch, at->source, rid, inbound))
+            return;
+    }
+}
+
+static void on_message(void *owner, struct inbound *inbound)
+{
+    struct downloads_offers *self = owner;
+    struct envelope envelope;
+    struct message message;
+    enum envelope_result result =
+        envelope_open(&envelope, zmq_msg_data(&inbound->header), zmq_msg_size(&inbound->header),
+                      RECEIVER_SERVER, inbound->frame_count);
+    assert(result == ENVELOPE_OK); /* the peer server saw it */
+    (void)result;
+    self->connection = inbound->fd;
+    if (envelope.kind != KIND_OFFER && envelope.kind != KIND_CLOSE)
+        on_answer(self, envelope.rid, inbound);
+    else if (message_read(&envelope, &message) && message.kind == KIND_OFFER)
+        on_offer(self, inbound, &message);
+    else if (envelope.kind == KIND_CLOSE)
+        offers_on_close(self->offers, inbound->route, &message.close.file, &self->effects);
+    run_effects(self);
+    envelope_close(&envelope);
+}
+
+static void on_gone(void *owner, uint32_t route)
+{
+    struct downloads_offers *self = owner;
+    offers_on_gone(self->offers, route, &self->effects);
+    run_effects(self);
+}
+
+static size_t asked_bytes(void *owner, int connection)
+{
+    const struct downloads_offers *self = owner;
+    size_t bytes = 0;
+    bool is_asked = false;
+    for (const struct pushing *at = self->pushings; at; at = at->next) {
+        if (at->connection != connection || !at->runner || at->source == UINT32_MAX)
+            continue;
+        is_asked = true;
+        bytes += fetch_source_at(at->runner->fetch, at->source).inflight_bytes;
+    }
+    return is_asked ? bytes + CANCELLED_BYTES_MAX : 0;
+}
+
+/* From the downloads. */
+
+static void on_started(void *owner, struct runner *runner)
+{
+    struct downloads_offers *self = owner;
+    for (struct pushing *at = self->pushings; at; at = at->next) {
+        if (file_id_equal(&at->file, &runner->file.id))
+            start_source(self, at, runner);
+    }
+    run_effects(self);
+}
+
+static void on_stopping(void *owner, struct runner *runner)
+{
+    struct downloads_offers *self = owner;
+    for (struct pushing *at = self->pushings; at; at = at->next) {
+        if (at->runner == runner)
+            at->runner = NULL;
+    }
+}
+
+/* A source of its own accord is no source any more: its offer is over. */
+static void on_source(void *owner, struct runner *runner, uint32_t source)
+{
+    struct downloads_offers *self = owner;
+    struct download_source about = fetch_source_at(runner->fetch, source);
+    struct pushing *at = self->pushings;
+    while (at && (at->runner != runner || at->source != source))
+        at = at->next;
+    if (!at || !about.is_pusher || about.state == SOURCE_READY)
+        return;
+    at->runner = NULL;
+    struct file_id file = at->file;
+    offers_on_dropped(self->offers, at->route, &file, about.is_silent ? ERROR_LIMIT : ERROR_BAD_MESSAGE,
+                      about.reason, &self->effects);
+    run_effects(self);
+}
+
+static void on_saved(void *owner, struct runner *runner, uint32_t chunk)
+{
+    struct downloads_offers *self = owner;
+    offers_on_saved(self->offers, &runner->file.id, chunk, clock_now_ms());
+}
+
+static void on_unsaved(void *owner, struct runner *runner, uint32_t chunk)
+{
+    struct downloads_offers *self = owner;
+    offers_on_unsaved(self->offers, &runner->file.id, chunk);
+}
+
+static const struct runner *runner_by_number(const struct downloads_offers *self, uint32_t number)
+{
+    const struct runner *runner = self->downloads->runners;
+    while (runner && runner->number != number)
+        runner = runner->next;
+    return runner;
+}
+
+static void on_ended(void *owner, const struct listed_download *item)
+{
+    struct downloads_offers *self = owner;
+    const struct runner *runner = runner_by_number(self, item->number);
+    struct file_id file = item->file.id;
+    if (is_done(item)) {
+        const char *name = item->target + strlen(self->downloads->config.folder) + 1;
+        bool has_come = runner && runner->fetch;
+        self->landed_bytes += item->is_pushed && has_come ? offers_cost(item->file.size) : 0;
+        offers_on_stored(self->offers, &file, text_of(name), &self->effects);
+    } else {
+        bool is_full = runner && runner->is_disk_full;
+        offers_on_failed(self->offers, &file, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL,
+                         is_full ? "the disk is full" : "the file cannot be written here", &self->effects);
+    }
+    download_list_offered(downloads_list(self->downloads), item->number, false);
+    run_effects(self);
+    forget_ended(self);
+}
+
+/* The user took it off the list. */
+static void end_unlisted(struct downloads_offers *self)
+{
+    const struct download_list *list = downloads_list(self->downloads);
+    if (download_list_generation(list) == self->list_generation)
+        return;
+    self->list_generation = download_list_generation(list);
+    for (struct pushing *at = self->pushings; at; at = at->next) {
+        if (!download_list_by_id(list, &at->file))
+            offers_on_failed(self->offers, &at->file, ERROR_DENIED, "not wanted here", &self->effects);
+    }
+    run_effects(self);
+    forget_ended(self);
+}
+
+static uint64_t tick(void *owner, uint64_t now_ms)
+{
+    struct downloads_offers *self = owner;
+    end_unlisted(self);
+    offers_tick(self->offers, now_ms, &self->effects);
+    run_effects(self);
+    return offers_next_deadline_ms(self->offers);
+}
+
+/* Life. */
+
+struct downloads_offers *downloads_offers_new(struct loop *loop, struct downloads *downloads,
+                                              struct data_port *port, uint64_t quota_bytes)
+{
+    struct downloads_offers *self = calloc(1, sizeof *self);
+    assert(self);
+    self->loop = loop;
+    self->downloads = downloads;
+    self->port = port;
+    self->quota_bytes = quota_bytes;
+    self->offers = offers_new();
+    offers_effects_init(&self->effects);
+    if (!loop_add_ticker(loop, tick, self)) {
+        downloads_offers_destroy(&self);
+        return NULL;
+    }
+    struct push_events events = {
+        .owner = self, .message = on_message, .gone = on_gone, .asked_bytes = asked_bytes};
+    struct downloads_watcher watcher = {.owner = self,
+                                        .started = on_started,
+                                        .stopping = on_stopping,
+                                        .source = on_source,
+                                        .saved = on_saved,
+                                        .unsaved = on_unsaved,
+                                        .ended = on_ended};
+    data_port_accept_pushes(port, &events);
+    downloads_set_watcher(downloads, &watcher);
+    return self;
+}
+
+void downloads_offers_destroy(struct downloads_offers **self_p)
+{
+    struct downloads_offers *self = *self_p;
+    if (!self)
+        return;
+    struct downloads_watcher no_watcher = {0};
+    struct push_events no_events = {0};
+    downloads_set_watcher(self->downloads, &no_watcher);
+    data_port_accept_pushes(self->port, &no_events);
+    loop_remove_ticker(self->loop, self);
+    while (self->pushings) {
+        struct pushing *pushing = self->pushings;
+        self->pushings = pushing->next;
+        free(pushing);
+    }
+    offers_effects_release(&self->effects);
+    offers_destroy(&self->offers);
+    free(self);
+    *self_p = NULL;
+}
