@@ -98,14 +98,19 @@ void download_ban_culprits(struct download *self, uint64_t culprits, uint64_t no
 
 uint32_t download_free_slot(const struct download *self, uint64_t now_ms)
 {
+    uint32_t useless = UINT32_MAX; /* left longest ago of those that gave nothing */
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
         const struct source *source = &self->sources[i];
         bool is_over = source->state == SOURCE_LEFT || (source->state == SOURCE_BANNED && source->is_pusher);
         bool was_left = is_over && source->retry_at_ms <= now_ms;
         if (source->state == SOURCE_FREE || (was_left && !download_owes_result(self, i)))
             return i;
+        bool is_useless =
+            source->state == SOURCE_LEFT && source->received_bytes == 0 && !download_owes_result(self, i);
+        if (is_useless && (useless == UINT32_MAX || source->retry_at_ms < self->sources[useless].retry_at_ms))
+            useless = i;
     }
-    return UINT32_MAX;
+    return useless;
 }
 
 static bool is_known(const struct download *self, const struct optional_node_id *node,

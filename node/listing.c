@@ -17,6 +17,7 @@ struct listing {
     size_t last_name_size;
     unsigned restart_count;
     uint64_t file_count;
+    uint64_t page_count, entry_count; /* what came, handed out or not */
     struct message_error error;
 };
 
@@ -107,6 +108,14 @@ static void restart(struct listing *self)
     ask_again(self);
 }
 
+static bool is_endless(const struct listing *self)
+{
+    if (self->file_count >= LISTING_FILES_MAX)
+        return true;
+    return self->page_count > LISTING_FREE_PAGES &&
+           self->entry_count < self->page_count * LISTING_PAGE_FILES_MIN;
+}
+
 static bool on_page(struct listing *self, struct message_list_ok *page, uint64_t now_ms)
 {
     if (self->has_generation && page->generation != self->generation) {
@@ -116,6 +125,8 @@ static bool on_page(struct listing *self, struct message_list_ok *page, uint64_t
     }
     self->has_generation = true;
     self->generation = page->generation;
+    self->page_count++;
+    self->entry_count += page->files.count;
     take_new(self, &page->files);
     self->file_count += page->files.count;
     if (page->files.count > 0)
@@ -123,8 +134,8 @@ static bool on_page(struct listing *self, struct message_list_ok *page, uint64_t
     self->cursor = page->next_cursor;
     if (self->cursor == 0)
         self->state = LISTING_COMPLETE;
-    else if (self->file_count >= LISTING_FILES_MAX)
-        self->state = LISTING_UNSTEADY;
+    else if (is_endless(self))
+        self->state = LISTING_ENDLESS;
     else
         ask_again(self);
     return page->files.count > 0;

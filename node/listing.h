@@ -18,6 +18,11 @@
 /* Files of one listing: ten times what a node of ours shares. They are handed out, not kept. */
 #define LISTING_FILES_MAX 10000000
 
+/* From so many pages on they must have held so many files each on average: a page has room for hundreds, and
+ * one entry at a time would take a day. */
+#define LISTING_FREE_PAGES     64
+#define LISTING_PAGE_FILES_MIN 16
+
 /* A share that changes faster than it can be paged is not chased for ever. */
 #define LISTING_RESTARTS_MAX 16
 
@@ -26,7 +31,8 @@ enum listing_state {
     LISTING_COMPLETE,
     LISTING_REFUSED,    /* by an ERROR: listing_error() */
     LISTING_UNANSWERED, /* nothing new in time */
-    LISTING_UNSTEADY,   /* restarted too often, or too long: what was handed out is not all */
+    LISTING_UNSTEADY,   /* restarted too often: what was handed out is not all */
+    LISTING_ENDLESS,    /* more files than any share has, or hardly any on each page */
 };
 
 struct listing;

@@ -18,9 +18,11 @@
 /* Protocol: a SEARCH yields at most 1000 ids; what a broker sends beyond is left out. */
 #define SEARCH_FILES_MAX 1000
 
-/* Protocol: a broker keeps 64 nodes an id, and 8 names of each. */
-#define SEARCH_SOURCES_MAX 64
-#define SEARCH_NAMES_MAX   512
+/* Protocol: a broker keeps 64 nodes an id, and 8 names of each. More are taken from one that names more, so
+ * that dead ones in front do not hide the others. */
+#define SEARCH_SOURCES_KEPT 64
+#define SEARCH_SOURCES_MAX  256
+#define SEARCH_NAMES_MAX    512
 
 /* All names and node names of one search: 16 times what 1000 files with one long name each need. */
 #define SEARCH_TEXT_BYTES_MAX (16u << 20)

@@ -83,7 +83,7 @@ static bool has_all_names(struct search *search)
 {
     for (size_t i = 0; i < search_count(search); i++) {
         struct found_file found = search_at(search, i);
-        if (found.name_count >= FOUND_NAMES_MAX || found.source_count >= SEARCH_SOURCES_MAX)
+        if (found.name_count >= FOUND_NAMES_MAX || found.source_count >= SEARCH_SOURCES_KEPT)
             return false;
     }
     return true;

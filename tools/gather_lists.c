@@ -100,6 +100,9 @@ static void on_state(struct lister *self)
     case LISTING_UNANSWERED:
         give_up(self, "it does not answer");
         break;
+    case LISTING_ENDLESS:
+        give_up(self, "its list has no end");
+        break;
     case LISTING_UNSTEADY:
         give_up(self, "it changes too fast to be read");
         break;

@@ -317,7 +317,7 @@ bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_
         return false;
     }
     assert(node_count <= TARGET_NODES_MAX);
-    static struct inquiry inquiry; /* 70 KiB: too much for a stack, and one at a time */
+    static struct inquiry inquiry; /* 180 KiB: too much for a stack, and one at a time */
     inquiry = (struct inquiry){.output = output, .text = text, .timeout_ms = timeout_ms};
     inquiry.is_id = is_id_text(text);
     ask_nodes(&inquiry, nodes, node_count);

@@ -11,11 +11,11 @@
 #include "tools/cli/endpoint.h"
 #include "tools/cli/output.h"
 
-/* As many as a download uses. */
-#define TARGET_SOURCES_MAX 64
+/* Four times what a download uses at once: the others get a turn when some have left. */
+#define TARGET_SOURCES_MAX 256
 
 /* Nodes named by hand. */
-#define TARGET_NODES_MAX 64
+#define TARGET_NODES_MAX 256
 
 struct target_source {
     struct optional_node_id node;

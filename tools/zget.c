@@ -28,7 +28,7 @@ static const char *add_from(void *target, const char *value)
 {
     (void)target;
     if (settings.from_count == TARGET_NODES_MAX)
-        return "at most 64 nodes";
+        return "at most 256 nodes";
     const char *problem = option_endpoint(&settings.from[settings.from_count], value);
     settings.from_count += problem == NULL;
     return problem;

@@ -85,6 +85,9 @@ static void list(struct output *output, const struct endpoint *node, struct text
     } else if (listing_state(listing) == LISTING_UNSTEADY) {
         output_exit(output, EXIT_INCOMPLETE);
         output_reason(output, "the share kept changing while it was listed: this may not be all");
+    } else if (listing_state(listing) == LISTING_ENDLESS) {
+        output_exit(output, EXIT_INCOMPLETE);
+        output_reason(output, "the list of the node has no end: this may not be all");
     } else if (listing_state(listing) != LISTING_COMPLETE && !output_is_broken(output)) {
         link_report(&link, result);
     } else if (count == 0) {

@@ -295,6 +295,20 @@ Test(download_sources, a_full_table_takes_no_more)
     world_release(&w);
 }
 
+Test(download_sources, in_a_full_table_one_that_left_and_gave_nothing_makes_room)
+{
+    struct world w = world_new(5 * MIB);
+    for (uint8_t i = 1; i <= DOWNLOAD_SOURCES_MAX; i++)
+        world_add(&w, i, i);
+    for (unsigned i = 0; i < DOWNLOAD_ATTEMPTS_MAX; i++)
+        world_lost(&w, 7);
+    cr_assert(eq(int, world_source(&w, 7).state, SOURCE_LEFT));
+    world_add(&w, 200, 200);
+    cr_assert(eq(sz, world_count(&w, DOWNLOAD_CONNECT), 1));
+    cr_assert(eq(u32, world_effect(&w, DOWNLOAD_CONNECT)->source, 7));
+    world_release(&w);
+}
+
 static void expect_added_again_after(struct world *w, uint64_t ms)
 {
     w->now_ms += ms - 1;

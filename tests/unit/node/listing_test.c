@@ -158,9 +158,27 @@ Test(listing, endless_paging_ends_at_the_limit_of_files)
         reply.list_ok = (struct message_list_ok){.next_cursor = 1, .files = {entries, FILES_MAX}};
         listing_on_message(listing, &reply, START_MS);
     }
-    cr_expect(eq(int, listing_state(listing), LISTING_UNSTEADY));
+    cr_expect(eq(int, listing_state(listing), LISTING_ENDLESS));
     cr_expect(ge(u64, count, LISTING_FILES_MAX));
     cr_expect(lt(u64, count, LISTING_FILES_MAX + FILES_MAX));
+}
+
+Test(listing, pages_with_hardly_anything_on_them_end_soon)
+{
+    char name[16];
+    unsigned count = 0;
+    greet();
+    while (listing_state(listing) == LISTING_RUNNING && count < 10000) {
+        snprintf(name, sizeof name, "m/%05u", count++);
+        struct file_entry entry = {.name = text_of(name)};
+        struct message message, reply = {.kind = KIND_LIST_OK};
+        cr_assert(listing_next_send(listing, &message));
+        reply.rid = message.rid;
+        reply.list_ok = (struct message_list_ok){.next_cursor = count, .files = {&entry, 1}};
+        listing_on_message(listing, &reply, START_MS);
+    }
+    cr_expect(eq(int, listing_state(listing), LISTING_ENDLESS));
+    cr_expect(eq(u32, count, LISTING_FREE_PAGES + 1));
 }
 
 Test(listing, error_ends_it_and_its_text_is_kept)
