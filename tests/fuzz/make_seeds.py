@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Writes a seed corpus from the golden vectors: make_seeds.py FOLDER makes FOLDER/{message,scan,match}."""
+"""Writes a seed corpus from the golden vectors: make_seeds.py FOLDER makes
+FOLDER/{message,scan,match,manifest}."""
 import pathlib
 import sys
 
@@ -26,6 +27,7 @@ def main():
         for mode, text in enumerate([folded, name, b"*" + folded[:60], b"0123456789"]):
             matches.append(bytes([mode, min(len(text), 255)]) + text[:255] + name)
     write(out / "match", matches)
+    write(out / "manifest", [b"a /x\n# b\n'c d' \"/y z\"\ne\\ f g\\\"h # i\r\n", b"\xef\xbb\xbfa b\na c\nd\n"])
 
 
 main()
