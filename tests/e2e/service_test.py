@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""What systemd hears (sd_notify), on a socket that is ours.
+"""What systemd hears (sd_notify), on a socket that is ours, and what the units forbid.
 
 What could go wrong: a service counts as started before it can serve, or never; it is taken for hung while it says BYE;
-a missing or dead socket ends or holds up a program.
+a missing or dead socket ends or holds up a program; a unit forbids what the program does.
 """
 
+import re
+import shutil
 import socket
+import subprocess
 
 from support.actor import DEADLINE_S
 from support.case import EndToEnd
+from support.processes import SOURCE
+
+UNITS = SOURCE / "tools/install"
 
 
 class ServiceManager(EndToEnd):
@@ -68,3 +74,76 @@ class ServiceManager(EndToEnd):
             node = self.world.node("node", broker, self.world.share("s", {}), env={"NOTIFY_SOCKET": path})
             self.assertEqual(node.terminate()[0], 0)
             self.assertEqual(broker.terminate()[0], 0)
+
+
+class Units(EndToEnd):
+    def lines(self, unit):
+        return (UNITS / f"{unit}.service.in").read_text().splitlines()
+
+    def values(self, unit, key):
+        return [value for line in self.lines(unit) for value in line.removeprefix(f"{key}=").split()
+                if line.startswith(f"{key}=")]
+
+    def calls_of(self, name):
+        """The system calls of a set like @system-service."""
+        if not name.startswith("@"):
+            return {name}
+        run = subprocess.run(["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True)
+        names = [line.strip() for line in run.stdout.splitlines()[1:] if line.strip() and "#" not in line]
+        return set().union(*map(self.calls_of, names))
+
+    def allowed(self, unit):
+        calls = set()
+        for line in self.lines(unit):
+            if line.startswith("SystemCallFilter=~"):
+                calls -= set().union(*map(self.calls_of, line.removeprefix("SystemCallFilter=~").split()))
+            elif line.startswith("SystemCallFilter="):
+                calls |= set().union(*map(self.calls_of, line.removeprefix("SystemCallFilter=").split()))
+        return calls
+
+    def traced(self, name):
+        if not shutil.which("strace") or not shutil.which("systemd-analyze"):
+            self.skip_loudly("no strace or no systemd-analyze")
+        log = self.world.path(f"{name}.strace")
+        if subprocess.run(["strace", "-o", log, "true"], capture_output=True, check=False).returncode != 0:
+            self.skip_loudly("strace may not trace here")
+        return log, ["strace", "-f", "-qq", "-o", log]
+
+    def test_what_the_programs_do_is_allowed_by_their_units(self):
+        broker_log, broker_prefix = self.traced("zbroker")
+        node_log, node_prefix = self.traced("znode@")
+        broker = self.world.broker("--assign-ports", "20000-29999", prefix=broker_prefix)
+        home = self.world.path("node-home")
+        node = self.world.node("node", broker, args=("--home", home), port="broker", prefix=node_prefix)
+        (home / "Download/a").write_bytes(b"a" * 100000)
+        self.world.wait_found(broker, "a")
+        self.assert_exit(self.world.run("zget", "--broker", broker.endpoint, "a"), 0)
+        for process in (node, broker):
+            # strace passes no signal on; its child is the program.
+            child = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+            subprocess.run(["kill", "-TERM", child.stdout.strip()], check=True)
+            self.assertEqual(process.wait(), 0)
+        for unit, log in (("zbroker", broker_log), ("znode@", node_log)):
+            text = log.read_text()
+            calls = set(re.findall(r"^\d+ +([a-z0-9_]+)\(", text, re.M))
+            self.assertGreater(len(calls), 20)
+            self.assertEqual(calls - self.allowed(unit), set(), unit)
+            families = set(re.findall(r"\bsocket\((AF_\w+)", text))
+            self.assertLessEqual(families, set(self.values(unit, "RestrictAddressFamilies")), unit)
+            self.assertNotIn("PROT_WRITE|PROT_EXEC", text, "MemoryDenyWriteExecute")
+
+    def test_the_units_start_the_programs_as_the_manual_says(self):
+        for unit, command in (("zbroker", "zbroker $ZBROKER_OPTIONS"), ("znode@", "znode --daemon --name %i $ZNODE_OPTIONS")):
+            lines = self.lines(unit)
+            self.assertIn("Type=notify", lines)
+            self.assertIn("Restart=on-failure", lines)
+            self.assertIn(f"ExecStart=@CMAKE_INSTALL_PREFIX@/@CMAKE_INSTALL_BINDIR@/{command}", lines)
+
+    def test_systemd_finds_nothing_wrong_in_a_unit(self):
+        if not shutil.which("systemd-analyze"):
+            self.skip_loudly("no systemd-analyze")
+        text = "\n".join(self.lines("zbroker")).replace("@CMAKE_INSTALL_PREFIX@/@CMAKE_INSTALL_BINDIR@/zbroker", "/bin/true")
+        unit = self.world.path("zbroker.service")
+        unit.write_text(text)
+        run = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
