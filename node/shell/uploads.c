@@ -16,6 +16,13 @@
 /* After this time without a transfer, memory goes back to the system and files are closed. */
 #define IDLE_MS 2000
 
+/* READs that are hardly more than waking a thread are read many at a time; few enough that all threads get
+ * some. */
+#define BATCH_READ_BYTES (64u << 10)
+#define BATCH_COUNT      16
+
+struct read_job;
+
 struct uploads {
     struct loop *loop;
     struct workers *workers;
@@ -31,7 +38,9 @@ struct uploads {
     const struct file_stamp
         *changed_stamp;          /* of the file whose change is being told; NULL when it is not known */
     struct buffer *read_buffers; /* read, and not sent yet */
-    size_t read_count;           /* jobs under way */
+    size_t read_count;           /* under way */
+    struct read_job *batch;      /* small ones of this round, the last first; NULL: none */
+    size_t batch_count;
     uint64_t active_at_ms;
     bool is_trimmed;
 };
@@ -39,6 +48,7 @@ struct uploads {
 /* One READ on its way through a worker. */
 struct read_job {
     struct job job;
+    struct read_job *before; /* of the same batch; this one's job runs and finishes them all */
     struct uploads *uploads;
     struct open_file *file;
     struct buffer *buffer;
@@ -82,9 +92,8 @@ static enum disk_result read_range(struct read_job *self)
     return DISK_OK;
 }
 
-static void run_read(struct job *job)
+static void read_one(struct read_job *self)
 {
-    struct read_job *self = (struct read_job *)job;
     self->result = check_stamp(self);
     if (self->result != DISK_OK)
         return;
@@ -94,6 +103,12 @@ static void run_read(struct job *job)
     enum disk_result after = check_stamp(self); /* also of one that was cut short: its owner hears of it */
     if (self->result == DISK_OK)
         self->result = after;
+}
+
+static void run_reads(struct job *job)
+{
+    for (struct read_job *self = (struct read_job *)job; self; self = self->before)
+        read_one(self);
 }
 
 static void tell_unreadable(struct uploads *self, struct content content, int error)
@@ -116,9 +131,8 @@ static void release(struct uploads *self)
     free(self);
 }
 
-static void finish_read(struct job *job)
+static void finish_one(struct read_job *self)
 {
-    struct read_job *self = (struct read_job *)job;
     struct uploads *uploads = self->uploads;
     uint64_t ticket = self->buffer->ticket;
     uploads->read_count--;
@@ -140,6 +154,23 @@ static void finish_read(struct job *job)
     free(self);
     if (uploads->is_orphaned && uploads->read_count == 0)
         release(uploads);
+}
+
+static void finish_reads(struct job *job)
+{
+    struct read_job *before;
+    for (struct read_job *self = (struct read_job *)job; self; self = before) {
+        before = self->before;
+        finish_one(self);
+    }
+}
+
+static void flush_batch(struct uploads *self)
+{
+    if (self->batch)
+        workers_put(self->workers, &self->batch->job);
+    self->batch = NULL;
+    self->batch_count = 0;
 }
 
 static struct open_file *open_content(struct uploads *self, struct content content)
@@ -180,7 +211,7 @@ static void start_read(struct uploads *self, const struct peer_effect *effect)
     assert(job);
     file->user_count++;
     *job = (struct read_job){
-        .job = {.run = run_read, .done = finish_read},
+        .job = {.run = run_reads, .done = finish_reads},
         .uploads = self,
         .file = file,
         .buffer = buffer_pool_take(self->pool, effect->length, effect->ticket),
@@ -189,7 +220,14 @@ static void start_read(struct uploads *self, const struct peer_effect *effect)
         .result = DISK_FAILED,
     };
     self->read_count++;
-    workers_put_first(self->workers, &job->job);
+    if (effect->length > BATCH_READ_BYTES) {
+        workers_put(self->workers, &job->job);
+        return;
+    }
+    job->before = self->batch;
+    self->batch = job;
+    if (++self->batch_count == BATCH_COUNT)
+        flush_batch(self);
 }
 
 static void load_hashes(struct uploads *self, const struct peer_effect *effect)
@@ -357,6 +395,7 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
         malloc_trim(0);
         self->is_trimmed = true;
     }
+    flush_batch(self);
     uint64_t next_ms = peer_server_next_deadline_ms(self->server);
     uint64_t trim_ms = self->is_trimmed ? UINT64_MAX : self->active_at_ms + IDLE_MS;
     if (trim_ms < next_ms)
@@ -428,6 +467,7 @@ void uploads_stop(struct uploads *self)
         return;
     peer_server_on_stop(self->server, &self->effects);
     uploads_run(self);
+    flush_batch(self); /* the workers bring them back */
     loop_remove_fd(self->loop, buffer_pool_fd(self->pool));
     loop_remove_ticker(self->loop, self);
     peer_server_destroy(&self->server);
