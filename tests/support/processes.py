@@ -19,7 +19,7 @@ BIN = Path(os.environ.get("ZSWARM_BIN", SOURCE / "build/release/bin")).resolve()
 REPORT = re.compile(rb"ERROR: [A-Za-z]+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|"
                     rb"dangling socket|Assertion failed:")
 STOP_S = 3
-PROGRAMS = ("zbroker", "znode", "zsearch", "zget", "zhash", "zpeers", "zls", "zstat")
+PROGRAMS = ("zbroker", "znode", "zsearch", "zget", "zput", "zhash", "zpeers", "zls", "zstat")
 
 
 class Lines:
