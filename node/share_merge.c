@@ -427,7 +427,8 @@ static void splice(struct entry ***table, size_t count, struct merge *merge, com
         size_t position = bound_from(old, from, count, next, compare);
         while (is_gone && old[position] != next) /* a moment of two with one name: the other is new */
             position++;
-        memcpy(spliced + to, old + from, (position - from) * sizeof(struct entry *));
+        if (position > from) /* an empty table has no address */
+            memcpy(spliced + to, old + from, (position - from) * sizeof(struct entry *));
         to += position - from;
         from = position + is_gone;
         if (is_gone) {
