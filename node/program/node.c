@@ -220,13 +220,28 @@ static bool add_home(struct node *self)
     if (!is_made)
         output_error(self->output, "cannot make '%s': %s; choose another --home, or a --share", download,
                      strerror(errno));
-    bool is_added = is_made && add_share(self, self->state.home, true) && add_share(self, download, false);
+    /* Beside a manifest, the home that nobody asked for only takes what is downloaded. */
+    bool is_shared = settings.home || !settings.manifest;
+    bool is_added =
+        is_made &&
+        (!is_shared || (add_share(self, self->state.home, true) && add_share(self, download, false)));
     free(download);
     return is_added;
 }
 
+static bool add_manifest(struct node *self)
+{
+    int error = settings.manifest ? shares_add_manifest(self->shares, settings.manifest) : 0;
+    if (error)
+        output_error(self->output, "cannot read the manifest '%s': %s; give a text file with --manifest",
+                     settings.manifest, error == EINVAL ? "it is no regular file" : strerror(error));
+    return !error;
+}
+
 static bool open_shares(struct node *self)
 {
+    if (!add_manifest(self))
+        return false;
     for (size_t i = 0; i < settings.shares.count; i++) {
         if (!add_share(self, settings.shares.items[i], false))
             return false;

@@ -61,6 +61,8 @@ static const struct cli_option options[] = {
     {"no-broker", 0, NULL, "join nowhere: only those who know the address find this node", option_flag,
      &settings.has_no_broker},
     {"share", 0, "DIR", "share this folder; repeat for more", option_texts, &settings.shares},
+    {"manifest", 0, "FILE", "share what its lines NAME PATH say, under those names", option_text,
+     &settings.manifest},
     {"home", 0, "DIR", "share this folder and its Download/ (default ~/Downloads/P2P/User-<port>)",
      option_text, &settings.home},
     {"port", 0, "P|A-B|auto|broker|0", "the data port (auto: a free one in 9000-9999; broker: as it assigns)",
@@ -98,6 +100,7 @@ enum options_result settings_read(int argc, char **argv, int *ret_operand, char 
 void settings_release(void)
 {
     free(settings.home);
+    free(settings.manifest);
     free(settings.name);
     free(settings.state);
     free(settings.bind);

@@ -12,7 +12,7 @@ struct settings {
     struct endpoint broker;
     bool is_broker_given; /* else it is the default */
     struct option_texts shares;
-    char *home, *name, *state, *bind, *temp;
+    char *manifest, *home, *name, *state, *bind, *temp;
     uint16_t port_first, port_last; /* 0, 0: ephemeral */
     bool is_port_assigned;          /* by the broker; then there is no range */
     uint64_t up_rate, down_rate;    /* bytes a second; 0: no limit */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "node/shell/scan.h"
+#include "node/shell/scan_private.h"
 
 #include "messages/name.h"
 #include "node/shell/share_file.h"
@@ -14,46 +14,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/* A folder that is being looked at, and those above it: a symlink into one of them would go round for ever.
- */
-struct ancestor {
-    dev_t device;
-    ino_t inode;
-    struct ancestor *above;
-    struct ancestor *made_before; /* all of a scan, to free them */
-};
-
-/* One place in the tree: where it really is, and what it is called. They differ below a symlink. */
-struct place {
-    char *path, *name;
-};
-
-/* A place that is still to be looked at. */
-struct item {
-    const struct share_folder *folder;
-    uint32_t share;
-    struct place place;
-    struct ancestor *above;
-    unsigned depth;
-    bool is_flat, is_deep;
-    bool is_look;  /* it is not known whether this is a folder */
-    bool is_check; /* only if the share folder is not the one that it was */
-};
-
-struct scan {
-    const struct workers *workers;
-    struct watch *watch;
-    struct item *items; /* the last one is the next */
-    size_t item_count, item_room;
-    struct ancestor *ancestors;
-    struct scan_notes notes;
-    size_t linked_count; /* entries seen below links to folders */
-    bool is_stopped, is_linked_full;
-    struct scan_result result;     /* of this step */
-    size_t file_room, folder_room; /* in the outcome */
-    const struct item *item;       /* that is looked at */
-};
 
 static void place_release(struct place *place)
 {
@@ -78,18 +38,22 @@ static char *join(const char *folder, const char *base)
 
 /* Notes */
 
-/* Notes why `path` is not shared. */
-static void note(struct scan *self, const char *path, const char *reason)
+void scan_note(struct scan *self, const char *line)
 {
     struct scan_notes *notes = &self->notes;
-    if (notes->count == SCAN_NOTES_MAX) {
+    if (notes->count == SCAN_NOTES_MAX)
         notes->left_out_count++;
-        return;
-    }
+    else
+        notes->lines[notes->count++] = text_escape(text_of(line));
+}
+
+void scan_note_path(struct scan *self, const char *path, const char *reason)
+{
     char *line = NULL;
-    int size = asprintf(&line, "%s%s%s: %s", self->item->folder->path, *path ? "/" : "", path, reason);
+    int size =
+        asprintf(&line, "not shared: %s%s%s: %s", self->item->folder->path, *path ? "/" : "", path, reason);
     assert(size >= 0);
-    notes->lines[notes->count++] = text_escape(text_of(line));
+    scan_note(self, line);
     free(line);
 }
 
@@ -105,11 +69,11 @@ static bool note_error(struct scan *self, const char *path, int error)
     case EACCES:
     case EPERM:
     case ENAMETOOLONG:
-        note(self, path, strerror(error));
+        scan_note_path(self, path, strerror(error));
         return true;
     default: /* out of memory or descriptors, or a disk error: whatever is there may come back */
         self->result.troubled |= UINT64_C(1) << self->item->share;
-        note(self, path, strerror(error));
+        scan_note_path(self, path, strerror(error));
         return false;
     }
 }
@@ -146,12 +110,11 @@ static bool has_name(const char *name)
     return is_valid;
 }
 
-/* Takes over the place. */
-static void add_file(struct scan *self, struct place place, const struct stat *status)
+void scan_add_file(struct scan *self, struct place place, const struct stat *status)
 {
     struct scan_outcome *outcome = &self->result.outcome;
     if (!has_name(place.name)) {
-        note(self, place.path, "its name is longer than 1024 bytes");
+        scan_note_path(self, place.path, "its name is longer than 1024 bytes");
         place_release(&place);
         return;
     }
@@ -185,6 +148,11 @@ static struct scanned_folder *add_scope(struct scan *self, bool is_place)
     *scope = (struct scanned_folder){
         .share = self->item->share, .name = copy_of(self->item->place.name), .is_place = is_place};
     return scope;
+}
+
+void scan_add_scope(struct scan *self)
+{
+    add_scope(self, true);
 }
 
 /* The place of the item is no folder that we can read. */
@@ -255,8 +223,8 @@ static bool is_too_linked(struct scan *self, const struct place *place)
     if (!is_linked(place) || self->linked_count < SCAN_LINKED_MAX)
         return false;
     if (!self->is_linked_full)
-        note(self, place->name,
-             "more than 100000 names below links to folders: this one and others are not shared");
+        scan_note_path(self, place->name,
+                       "more than 100000 names below links to folders: this one and others are not shared");
     self->is_linked_full = true;
     return true;
 }
@@ -330,7 +298,7 @@ static void visit(struct scan *self, int folder_fd, const char *base, struct bas
     if (S_ISLNK(status.st_mode) && !follow_link(item, &place, &status))
         place_release(&place);
     else if (S_ISREG(status.st_mode))
-        add_file(self, place, &status);
+        scan_add_file(self, place, &status);
     else if (S_ISDIR(status.st_mode) && !item->is_flat)
         bases_add(folders, place);
     else
@@ -353,18 +321,18 @@ static bool is_loop(const struct ancestor *self)
     return false;
 }
 
-static void add_watch(struct scan *self, int fd)
+void scan_watch(struct scan *self, int fd, const char *path, const char *name)
 {
     const struct item *item = self->item;
     if (!self->watch)
         return;
-    enum watch_result watched = watch_add(self->watch, fd, item->share, item->place.path, item->place.name);
+    enum watch_result watched = watch_add(self->watch, fd, item->share, path, name);
     if (watched == WATCH_DONE)
         return;
     self->result.unwatched |= UINT64_C(1) << item->share;
     self->result.reason = watched;
     free(self->result.where);
-    self->result.where = join(item->folder->path, item->place.path);
+    self->result.where = *path == '/' ? copy_of(path) : join(item->folder->path, path);
 }
 
 /* Opens the folder of the item. NULL after an error that was noted, and brought to the outcome. */
@@ -380,7 +348,8 @@ static DIR *open_folder(struct scan *self, struct ancestor **ret_ancestor)
             add_gone(self);
             return NULL;
         }
-        add_watch(self, fd); /* before it is read: what comes later is an event */
+        /* Before it is read: what comes later is an event. */
+        scan_watch(self, fd, item->place.path, item->place.name);
         DIR *directory = fdopendir(fd);
         if (directory)
             return directory;
@@ -427,7 +396,7 @@ static void push_folders(struct scan *self, struct scanned_folder *scope, struct
 static void read_folder(struct scan *self)
 {
     if (self->item->depth > SCAN_DEPTH_MAX) {
-        note(self, self->item->place.path, "too deep: its names would be longer than 1024 bytes");
+        scan_note_path(self, self->item->place.path, "too deep: its names would be longer than 1024 bytes");
         add_gone(self);
         return;
     }
@@ -459,7 +428,7 @@ static bool reopen_share(struct scan *self)
         if (note_error(self, "", error))
             add_gone(self);
         if (error == ENOENT || error == ENOTDIR || error == ELOOP)
-            note(self, "", "the share folder is not there");
+            scan_note_path(self, "", "the share folder is not there");
         self->result.not_there |= bit;
         return false;
     }
@@ -475,6 +444,11 @@ static void look(struct scan *self, struct item *item)
 {
     struct stat status;
     item->is_look = false;
+    if (item->folder->manifest) {
+        if (!item->is_check)
+            scan_manifest(self);
+        return;
+    }
     if (!*item->place.name) {
         if (reopen_share(self))
             read_folder(self);
@@ -495,7 +469,8 @@ static void look(struct scan *self, struct item *item)
     } else {
         add_gone(self);
         if (S_ISREG(status.st_mode))
-            add_file(self, (struct place){copy_of(item->place.path), copy_of(item->place.name)}, &status);
+            scan_add_file(self, (struct place){copy_of(item->place.path), copy_of(item->place.name)},
+                          &status);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/share_folder.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,10 +25,31 @@ bool share_folder_open(const char *path, bool is_flat, struct share_folder *ret_
     return true;
 }
 
+int share_folder_open_manifest(const char *path, struct share_folder *ret_folder)
+{
+    struct share_folder folder;
+    struct manifest_file *manifest = calloc(1, sizeof *manifest);
+    assert(manifest);
+    int error = manifest_file_init(manifest, path);
+    if (!error && !share_folder_open("/", false, &folder))
+        error = errno;
+    if (error) {
+        manifest_file_release(manifest);
+        free(manifest);
+        return error;
+    }
+    folder.manifest = manifest;
+    *ret_folder = folder;
+    return 0;
+}
+
 void share_folder_release(struct share_folder *self)
 {
     close(self->fd);
     free(self->path);
+    if (self->manifest)
+        manifest_file_release(self->manifest);
+    free(self->manifest);
 }
 
 int share_folder_reopen(const struct share_folder *self, bool *ret_is_another)
@@ -49,6 +71,8 @@ int share_folder_reopen(const struct share_folder *self, bool *ret_is_another)
 
 const char *share_folder_below(const struct share_folder *self, const char *real_path)
 {
+    if (self->manifest) /* nothing is shared for where it lies */
+        return NULL;
     size_t size = strlen(self->path);
     if (size == 1) /* the root of the file system: everything is below it */
         size = 0;

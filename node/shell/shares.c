@@ -147,10 +147,25 @@ bool shares_has_folder(const struct shares *self, size_t share)
 static size_t find_folder(const struct shares *self, const char *path)
 {
     size_t share = 0;
-    while (share < self->folder_end &&
-           !(shares_has_folder(self, share) && strcmp(self->folders[share].path, path) == 0))
+    while (share < self->folder_end && !(shares_has_folder(self, share) && !self->folders[share].manifest &&
+                                         strcmp(self->folders[share].path, path) == 0))
         share++;
     return share < self->folder_end ? share : SHARES_FOLDERS_MAX;
+}
+
+/* Takes over the folder, in the first free place. False when there is none. */
+static bool put_folder(struct shares *self, const struct share_folder *folder)
+{
+    size_t share = 0;
+    while (share < self->folder_end && self->folders[share].path)
+        share++;
+    if (share == SHARES_FOLDERS_MAX)
+        return false;
+    if (share == self->folder_end)
+        self->folder_end++;
+    self->folders[share] = *folder;
+    scanning_add(self, (uint32_t)share);
+    return true;
 }
 
 bool shares_add_folder(struct shares *self, const char *path, bool is_flat)
@@ -166,18 +181,21 @@ bool shares_add_folder(struct shares *self, const char *path, bool is_flat)
     /* The one that shares more stays. */
     if (share < SHARES_FOLDERS_MAX)
         scanning_remove(self, (uint32_t)share);
-    for (share = 0; share < self->folder_end && self->folders[share].path; share++)
-        ;
-    if (share == SHARES_FOLDERS_MAX) {
-        share_folder_release(&folder);
-        errno = ENOSPC;
-        return false;
-    }
-    if (share == self->folder_end)
-        self->folder_end++;
-    self->folders[share] = folder;
-    scanning_add(self, (uint32_t)share);
-    return true;
+    if (put_folder(self, &folder))
+        return true;
+    share_folder_release(&folder);
+    errno = ENOSPC;
+    return false;
+}
+
+int shares_add_manifest(struct shares *self, const char *path)
+{
+    struct share_folder folder;
+    int error = share_folder_open_manifest(path, &folder);
+    if (error || put_folder(self, &folder))
+        return error;
+    share_folder_release(&folder);
+    return ENOSPC;
 }
 
 bool shares_remove_folder(struct shares *self, const char *path)

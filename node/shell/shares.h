@@ -43,6 +43,13 @@ void shares_destroy(struct shares **self_p);
 bool shares_add_folder(struct shares *self, const char *path, bool is_flat);
 
 /*
+ * Shares what a manifest names, as it says now and whenever it changes (manifest_file.h). Before the folders,
+ * so that its names go before theirs. 0, or an errno: EINVAL when it is no regular file, EFBIG when it is too
+ * large, ENOSPC above SHARES_FOLDERS_MAX.
+ */
+int shares_add_manifest(struct shares *self, const char *path);
+
+/*
  * Withdraws a folder with all its files at once; what is being read ends with an error that says so. The path
  * is as it was given or as it is listed; the folder itself may be gone. False when it is not shared.
  */
@@ -101,8 +108,9 @@ struct shares_figures shares_figures(const struct shares *self);
 struct shares_folder_view {
     const char *path; /* real; any bytes: escape it. Valid until a folder is removed */
     bool is_flat;
-    bool is_there;   /* false: it is gone, and shared again when it comes back */
-    bool is_watched; /* false: changes are found by scanning */
+    bool is_manifest; /* the path is that of a manifest */
+    bool is_there;    /* false: it is gone, and shared again when it comes back */
+    bool is_watched;  /* false: changes are found by scanning */
 };
 size_t shares_folder_count(const struct shares *self);
 struct shares_folder_view shares_folder_at(const struct shares *self, size_t position);

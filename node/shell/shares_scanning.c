@@ -60,11 +60,10 @@ static void tell_left_out(struct shares *self, size_t count)
 static void report_notes(struct shares *self, struct scan_notes notes, bool is_all)
 {
     for (size_t i = 0; i < notes.count; i++) {
-        char *line = NULL;
         if (has_note(&self->notes, notes.lines[i]))
             continue;
-        int size = asprintf(&line, "not shared: %s", notes.lines[i]);
-        assert(size >= 0);
+        char *line = strdup(notes.lines[i]);
+        assert(line);
         shares_tell(self, line);
         if (!is_all && self->notes.count < SCAN_NOTES_MAX) {
             self->notes.lines[self->notes.count++] = notes.lines[i];

@@ -23,8 +23,9 @@ struct shares_folder_view shares_folder_at(const struct shares *self, size_t pos
     }
     const struct share_folder *folder = &self->folders[share];
     return (struct shares_folder_view){
-        .path = folder->path,
+        .path = folder->manifest ? folder->manifest->path : folder->path,
         .is_flat = folder->is_flat,
+        .is_manifest = folder->manifest != NULL,
         .is_there = !(self->scan.not_there >> share & 1),
         .is_watched = self->watch && !(self->scan.unwatched >> share & 1),
     };

@@ -259,6 +259,10 @@ static void on_place(struct watch *self, const struct watch_place *folder, const
 {
     const char *base = event->len > 0 ? event->name : "";
     bool is_own = !*base;
+    if (*folder->path == '/') {
+        watch_rules_on_event(rules, WATCH_FINISHED, folder->share, "", "", "", now_ms);
+        return;
+    }
     if (*base == '.') /* nothing hidden is shared */
         return;
     if (is_own && (event->mask & IN_MOVE_SELF)) {

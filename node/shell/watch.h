@@ -30,7 +30,8 @@ enum watch_result {
     WATCH_FAILED, /* another reason */
 };
 
-/* Watches an open folder. `path` and `name` as in scanned_file. */
+/* Watches an open folder. `path` and `name` as in scanned_file; with an absolute path, whatever happens there
+ * happens to the share as a whole. */
 enum watch_result watch_add(struct watch *self, int fd, uint32_t share, const char *path, const char *name);
 
 /* True when the folder of this name is watched. */

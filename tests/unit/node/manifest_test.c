@@ -126,9 +126,9 @@ Test(manifest, path_of_4095_bytes_fits_and_one_of_4096_does_not)
 
 Test(manifest, complaints_are_bounded_and_the_rest_is_counted)
 {
-    char text[256] = "";
-    for (int i = 0; i < MANIFEST_COMPLAINTS_MAX + 3; i++)
-        strcat(text, "x\n");
+    char text[2 * (MANIFEST_COMPLAINTS_MAX + 3) + 1] = "";
+    for (size_t i = 0; i + 1 < sizeof text; i += 2)
+        memcpy(text + i, "x\n", 2);
     parse(text);
     cr_expect(eq(sz, parsed->complaint_count, MANIFEST_COMPLAINTS_MAX));
     cr_expect(eq(sz, parsed->more_complaints_count, 3));

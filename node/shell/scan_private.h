@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_SCAN_PRIVATE_H
+#define NODE_SHELL_SCAN_PRIVATE_H
+
+/* The two halves of scan.h: scan.c looks at folders, scan_manifest.c at what a manifest names. Both bring
+ * what they find to the outcome with the functions here. */
+#include "node/shell/scan.h"
+
+#include <sys/stat.h>
+
+/* A folder that is being looked at, and those above it: a symlink into one of them would go round for ever.
+ */
+struct ancestor {
+    dev_t device;
+    ino_t inode;
+    struct ancestor *above;
+    struct ancestor *made_before; /* all of a scan, to free them */
+};
+
+/* One place in the tree: where it really is, and what it is called. They differ below a symlink. */
+struct place {
+    char *path, *name;
+};
+
+/* A place that is still to be looked at. */
+struct item {
+    const struct share_folder *folder;
+    uint32_t share;
+    struct place place;
+    struct ancestor *above;
+    unsigned depth;
+    bool is_flat, is_deep;
+    bool is_look;  /* it is not known whether this is a folder */
+    bool is_check; /* only if the share folder is not the one that it was */
+};
+
+struct scan {
+    const struct workers *workers;
+    struct watch *watch;
+    struct item *items; /* the last one is the next */
+    size_t item_count, item_room;
+    struct ancestor *ancestors;
+    struct scan_notes notes;
+    size_t linked_count; /* entries seen below links to folders */
+    bool is_stopped, is_linked_full;
+    struct scan_result result;     /* of this step */
+    size_t file_room, folder_room; /* in the outcome */
+    const struct item *item;       /* that is looked at */
+};
+
+/* A line for a person, escaped here. */
+void scan_note(struct scan *self, const char *line);
+
+/* Notes why `path` of the share is not shared. */
+void scan_note_path(struct scan *self, const char *path, const char *reason);
+
+/* Takes over the place. */
+void scan_add_file(struct scan *self, struct place place, const struct stat *status);
+
+/* What was known at the place of the item, or below it, is known no more. */
+void scan_add_scope(struct scan *self);
+
+/* Watches an open folder under these names. */
+void scan_watch(struct scan *self, int fd, const char *path, const char *name);
+
+/* Looks at the manifest, and at all that it names. */
+void scan_manifest(struct scan *self);
+
+#endif
