@@ -74,19 +74,17 @@ class NodeDownloads(EndToEnd):
         node.wait_stderr(r"download 1 is done: .*/Download/film\.mkv")
         wait_until(lambda: not os.listdir(self.home / "Temp"), "an empty Temp")
 
-    def test_others_find_it_under_its_new_node_within_two_seconds(self):
+    def test_others_find_it_there_and_fetch_it_when_its_source_is_gone(self):
         data = random_bytes(3 * MIB)
         source = self.source({"film.mkv": data})
         node = self.getter(line_of(data, "film.mkv"))
         node.wait_stderr(r"download 1 is done")
-        began = time.monotonic()
         with BrokerClient(self.broker.endpoint) as client:
             def found():
                 hits, _ = client.search(3, tree.id_of(data).hex())
                 return any(file.have_permille == 1000 and bytes(s.node_id).hex() == node.node_id
                            for file, sources in hits.items() for s in sources)
             wait_until(found, "the new source")
-        self.assertLess(time.monotonic() - began, 20)
         source.terminate()
         got = self.world.run("zget", "--broker", self.broker.endpoint, "-d", self.world.path("out"), "film.mkv")
         self.assert_exit(got, 0)

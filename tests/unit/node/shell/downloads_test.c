@@ -118,7 +118,7 @@ static void on_workers(void *owner)
 
 /* Life. */
 
-static void begin(void)
+static void start_downloads(void)
 {
     struct downloads_config config = {
         .loop = loop,
@@ -135,15 +135,11 @@ static void begin(void)
     downloads = downloads_new(&config, &events);
 }
 
-static void start_all(void)
+static void start_node(void)
 {
-    process_start(1);
-    folder = folder_new();
-    snprintf(path_of_folder, sizeof path_of_folder, "%s/Download", folder.path);
-    snprintf(path_of_temp, sizeof path_of_temp, "%s/Temp", folder.path);
-    snprintf(path_of_list, sizeof path_of_list, "%s/downloads", folder.path);
     loop = loop_new();
     workers = workers_new(2);
+    loop_add_fd(loop, workers_fd(workers), on_workers, workers);
     index_ = share_index_new();
     struct scan_outcome nothing = {.is_complete = true};
     share_index_scanned(index_, &nothing);
@@ -155,20 +151,11 @@ static void start_all(void)
     uint16_t number;
     cr_assert(data_port_bind(port, "tcp://127.0.0.1:*", &number));
     cr_assert(data_port_start(port, &server, holdings, &source));
-    for (size_t i = 0; i < CONTENT_SIZE; i++)
-        content[i] = (uint8_t)(i * 7 + i / 251);
-    struct layout layout = layout_of(CONTENT_SIZE);
-    tree_hash_span(content, CONTENT_SIZE, tree_file_height(&layout), &file.root);
-    file.size = CONTENT_SIZE;
-    file.id = file_id_of(CONTENT_SIZE, &file.root);
-    file.name = text_of("films/film.mkv");
-    file.have_permille = PERMILLE_COMPLETE;
-    loop_add_fd(loop, workers_fd(workers), on_workers, workers);
-    begin();
+    start_downloads();
     loop_add_ticker(loop, watch, NULL);
 }
 
-static void end_all(void)
+static void stop_node(void)
 {
     downloads_stop(downloads);
     data_port_stop(port);
@@ -179,24 +166,39 @@ static void end_all(void)
     holdings_destroy(&holdings);
     share_index_destroy(&index_);
     loop_destroy(&loop);
+}
+
+static void start_all(void)
+{
+    process_start(1);
+    folder = folder_new();
+    snprintf(path_of_folder, sizeof path_of_folder, "%s/Download", folder.path);
+    snprintf(path_of_temp, sizeof path_of_temp, "%s/Temp", folder.path);
+    snprintf(path_of_list, sizeof path_of_list, "%s/downloads", folder.path);
+    for (size_t i = 0; i < CONTENT_SIZE; i++)
+        content[i] = (uint8_t)(i * 7 + i / 251);
+    struct layout layout = layout_of(CONTENT_SIZE);
+    tree_hash_span(content, CONTENT_SIZE, tree_file_height(&layout), &file.root);
+    file.size = CONTENT_SIZE;
+    file.id = file_id_of(CONTENT_SIZE, &file.root);
+    file.name = text_of("films/film.mkv");
+    file.have_permille = PERMILLE_COMPLETE;
+    start_node();
+}
+
+static void end_all(void)
+{
+    stop_node();
     process_finish();
     folder_remove(&folder);
 }
 
 TestSuite(downloads, .init = start_all, .fini = end_all, .timeout = 60);
 
-/* The node stops and starts again. */
 static void restart(void)
 {
-    downloads_stop(downloads);
-    workers_destroy(&workers);
-    downloads_destroy(&downloads);
-    loop_destroy(&loop);
-    loop = loop_new();
-    workers = workers_new(2);
-    loop_add_fd(loop, workers_fd(workers), on_workers, workers);
-    begin();
-    loop_add_ticker(loop, watch, NULL);
+    stop_node();
+    start_node();
 }
 
 static uint32_t add(void)
@@ -513,34 +515,17 @@ Test(downloads, what_is_unfinished_goes_on_and_what_is_done_is_forgotten)
 
 Test(downloads, a_damaged_list_is_told_kept_aside_and_its_good_lines_go_on)
 {
-    add();
-    run_rounds();
-    downloads_pause(downloads, 1);
-    restart();
+    downloads_pause(downloads, add());
+    stop_node();
     FILE *out = fopen(path_of_list, "ae");
     cr_assert(out != NULL);
     fprintf(out, "rubbish\n\n\xff\xfe");
     fclose(out);
-    downloads_stop(downloads);
-    workers_destroy(&workers);
-    char *bytes = NULL;
-    size_t size = 0;
-    FILE *in = fopen(path_of_list, "re");
-    cr_assert(ge(int, (int)getdelim(&bytes, &size, '\0', in), 1));
-    fclose(in);
-    downloads_destroy(&downloads); /* writes its own */
-    folder_write(&folder, "downloads", bytes);
-    loop_destroy(&loop);
-    loop = loop_new();
-    workers = workers_new(2);
-    loop_add_fd(loop, workers_fd(workers), on_workers, workers);
-    begin();
-    loop_add_ticker(loop, watch, NULL);
+    start_node();
     cr_expect(eq(uint, told.trouble_count, 1));
     cr_expect(eq(sz, downloads_count(downloads), 1));
     cr_expect(eq(int, downloads_at(downloads, 0).state, DOWNLOADS_PAUSED));
     cr_expect(eq(int, access(folder_path(&folder, "downloads.damaged"), F_OK), 0));
-    free(bytes);
 }
 
 Test(downloads, a_list_that_cannot_be_written_is_told_once)
