@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/downloads_offers.h"
 
-#include "messages/name.h"
-#include "node/offers.h"
-#include "node/shell/chunk_store.h"
+#include "node/shell/downloads_look.h"
 #include "node/shell/downloads_private.h"
 
 #include <assert.h>
@@ -12,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Beyond what was asked for, a connection of a pusher may bring answers to what was cancelled meanwhile. */
@@ -145,29 +141,6 @@ static void forget_ended(struct downloads_offers *self)
 
 /* The empty file. */
 
-/* 0, or an errno; *ret_base is the name that it got. */
-static int make_empty(int folder_fd, const char *base, char **ret_base)
-{
-    for (unsigned number = 1; number <= PUBLISH_NUMBER_MAX; number++) {
-        char *name = number == 1 ? text_copy(text_of(base)) : name_numbered(base, number);
-        struct stat status;
-        int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-        int error = fd >= 0 ? 0 : errno;
-        if (fd >= 0)
-            close(fd);
-        bool is_there = error == EEXIST && fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-                        S_ISREG(status.st_mode) && status.st_size == 0;
-        if (error == 0 || is_there) {
-            *ret_base = name;
-            return 0;
-        }
-        free(name);
-        if (error != EEXIST)
-            return error;
-    }
-    return EEXIST;
-}
-
 static void tell_landed(struct downloads_offers *self, const char *name)
 {
     const struct downloads_events *events = &self->downloads->events;
@@ -184,23 +157,18 @@ static void tell_landed(struct downloads_offers *self, const char *name)
 
 static void create(struct downloads_offers *self, const struct file_entry *file)
 {
-    char *target = text_copy(file->name), *base = NULL;
-    int folder_fd = target_open_folder(self->downloads->config.folder, target);
-    int error = folder_fd >= 0 ? make_empty(folder_fd, target_base(target), &base) : errno;
-    if (folder_fd >= 0)
-        close(folder_fd);
+    char *target = text_copy(file->name), *made = NULL;
+    int error = target_make_empty(self->downloads->config.folder, target, &made);
     if (error) {
         bool is_full = error == ENOSPC || error == EDQUOT;
         offers_on_failed(self->offers, &file->id, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL, strerror(error),
                          &self->effects);
     } else {
-        char *name = target_renamed(target, base);
         self->landed_bytes += offers_cost(0);
-        tell_landed(self, name);
-        offers_on_stored(self->offers, &file->id, text_of(name), &self->effects);
-        free(name);
+        tell_landed(self, made);
+        offers_on_stored(self->offers, &file->id, text_of(made), &self->effects);
     }
-    free(base);
+    free(made);
     free(target);
 }
 
@@ -245,98 +213,7 @@ static void run_effects(struct downloads_offers *self)
     self->is_running_effects = false;
 }
 
-/* What is known of an offered file. */
-
-static bool is_done(const struct listed_download *item)
-{
-    return item->state == DOWNLOADS_DONE;
-}
-
-/* A file that landed, and that the share has not seen yet: its name below the folder. */
-static const char *landed_name(const struct downloads_offers *self, const struct file_id *file)
-{
-    for (const struct runner *runner = self->downloads->runners; runner; runner = runner->next) {
-        if (runner->state == RUNNER_LANDED && file_id_equal(&runner->file.id, file))
-            return runner->target;
-    }
-    return NULL;
-}
-
-/* What is promised to pushes of other files, or is on the disk of those that did not end. */
-static uint64_t taken_bytes(const struct downloads_offers *self, const struct file_id *file,
-                            size_t *ret_unfinished_count)
-{
-    const struct download_list *list = downloads_list(self->downloads);
-    uint64_t bytes = self->landed_bytes;
-    for (size_t i = 0; i < download_list_count(list); i++) {
-        const struct listed_download *item = download_list_at(list, i);
-        if (!item->is_pushed || is_done(item) || file_id_equal(&item->file.id, file))
-            continue;
-        bytes += offers_cost(item->is_offered ? item->file.size : item->saved_bytes);
-        (*ret_unfinished_count)++;
-    }
-    return bytes;
-}
-
-/* Of the disk, for whoever offers this file. */
-static uint64_t free_bytes(const struct downloads_offers *self, const struct file_id *file)
-{
-    struct statvfs status;
-    if (statvfs(self->downloads->config.folder, &status) != 0)
-        return 0;
-    uint64_t reserve = (uint64_t)status.f_blocks * status.f_frsize / PUSH_RESERVE_SHARE;
-    uint64_t promised = reserve < PUSH_RESERVE_BYTES_MAX ? reserve : PUSH_RESERVE_BYTES_MAX;
-    const struct download_list *list = downloads_list(self->downloads);
-    for (size_t i = 0; i < download_list_count(list); i++) {
-        const struct listed_download *item = download_list_at(list, i);
-        bool is_coming = item->is_offered || item->state == DOWNLOADS_ACTIVE;
-        if (is_coming && !is_done(item) && !file_id_equal(&item->file.id, file))
-            promised += item->file.size - item->saved_bytes;
-    }
-    uint64_t room = (uint64_t)status.f_bavail * status.f_frsize;
-    return room > promised ? room - promised : 0;
-}
-
-/* What an earlier run left; false when there is nothing, or nothing that says what it is. */
-static bool look_at_partial(const struct downloads_offers *self, const struct listed_download *item,
-                            struct chunk_map *saved)
-{
-    char partial_name[PARTIAL_NAME_SIZE];
-    char *base = text_copy(name_base(item->file.name)), *path = NULL;
-    chunk_store_partial_name(base, &item->file.id, partial_name);
-    int size = asprintf(&path, "%s/%s", self->downloads->config.temp, partial_name);
-    assert(size >= 0);
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    free(path);
-    free(base);
-    struct chunk_store *store = NULL;
-    if (fd < 0)
-        return false;
-    if (!chunk_store_open_reader(fd, &store)) {
-        close(fd);
-        return false;
-    }
-    bool is_right = file_id_equal(chunk_store_id(store), &item->file.id) &&
-                    chunk_map_load(saved, chunk_map_bits(chunk_store_claims(store)));
-    chunk_store_close(&store);
-    return is_right;
-}
-
-/* The chunks that are here: of a download that runs, also those that it has not looked at again yet. */
-static void look_at_saved(const struct downloads_offers *self, const struct listed_download *item,
-                          struct chunk_map *saved)
-{
-    const struct runner *runner = downloads_runner_by_id(self->downloads, &item->file.id);
-    if (!runner) {
-        look_at_partial(self, item, saved);
-        return;
-    }
-    const struct chunk_map *chunks = fetch_chunks(runner->fetch), *claims = fetch_claims(runner->fetch);
-    for (uint32_t i = 0; i < saved->count; i++) {
-        if (chunk_map_has(chunks, i) || chunk_map_has(claims, i))
-            chunk_map_set(saved, i);
-    }
-}
+/* From the data port. */
 
 static void on_offer(struct downloads_offers *self, const struct inbound *inbound,
                      const struct message *message)
@@ -345,35 +222,14 @@ static void on_offer(struct downloads_offers *self, const struct inbound *inboun
     if (!offers_check(self->offers, inbound->route, message->rid, offer, &self->effects))
         return;
     struct offer_facts facts = {.quota_bytes = self->quota_bytes};
-    const struct listed_download *item =
-        download_list_by_id(downloads_list(self->downloads), &offer->file.id);
-    const char *landed = landed_name(self, &offer->file.id);
-    struct holding holding;
     struct chunk_map saved;
-    chunk_map_init(&saved, layout_of(offer->file.size).chunk_count);
-    if (holdings_by_id(self->downloads->config.holdings, &offer->file.id, &holding) == HOLDINGS_FOUND &&
-        !holding.content.is_partial) {
-        facts.place = OFFER_HERE;
-        facts.here_name = holding.file.name;
-    } else if (landed) {
-        facts.place = OFFER_HERE;
-        facts.here_name = text_of(landed);
-    } else if (item && !is_done(item)) {
-        facts.place = OFFER_UNFINISHED;
-        facts.is_ordered = !item->is_pushed;
-        facts.is_paused = item->state == DOWNLOADS_PAUSED;
-        look_at_saved(self, item, &saved);
-        facts.saved = &saved;
-    }
-    facts.taken_bytes = taken_bytes(self, &offer->file.id, &facts.unfinished_count);
-    facts.free_bytes = free_bytes(self, &offer->file.id);
+    downloads_look(self->downloads, &offer->file, &facts, &saved);
+    facts.taken_bytes += self->landed_bytes;
     static const struct host unknown;
     offers_on_offer(self->offers, inbound->route, inbound->has_peer ? &inbound->peer : &unknown, message->rid,
                     offer, &facts, &self->effects);
     chunk_map_release(&saved);
 }
-
-/* From the data port. */
 
 static void on_answer(struct downloads_offers *self, uint64_t rid, struct inbound *inbound)
 {
@@ -489,7 +345,7 @@ static void on_ended(void *owner, const struct listed_download *item)
     struct downloads_offers *self = owner;
     const struct runner *runner = runner_by_number(self, item->number);
     struct file_id file = item->file.id;
-    if (is_done(item)) {
+    if (item->state == DOWNLOADS_DONE) {
         const char *name = item->target + strlen(self->downloads->config.folder) + 1;
         bool has_come = runner && runner->fetch;
         self->landed_bytes += item->is_pushed && has_come ? offers_cost(item->file.size) : 0;

@@ -15,10 +15,6 @@
 #include "node/shell/data_port.h"
 #include "node/shell/downloads.h"
 
-/* The disk keeps this much from pushes: a twentieth, and no more than that. */
-#define PUSH_RESERVE_SHARE     20
-#define PUSH_RESERVE_BYTES_MAX (UINT64_C(1) << 30)
-
 /* What pushes may take when nothing is said: enough for a film or a disk image, and no disk of today. */
 #define PUSH_QUOTA_DEFAULT (UINT64_C(10) << 30)
 

@@ -98,6 +98,9 @@ int target_open_folder(const char *folder, const char *target);
 const char *target_base(const char *target);
 char *target_renamed(const char *target, const char *base);
 
+/* An empty file, under a name with a number when another file has its own. 0, or an errno. */
+int target_make_empty(const char *folder, const char *target, char **ret_target);
+
 /* The list file (downloads_keep.c). */
 struct keeper *keeper_new(struct downloads *downloads);
 void keeper_load(struct keeper *self);

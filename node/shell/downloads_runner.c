@@ -274,11 +274,21 @@ static void begin_fetching(struct runner *self, const struct listed_download *it
     downloads->shared_out_ms = 0; /* with one more */
 }
 
+/* A stranger keeps a slot from others only while he brings something. */
+static bool is_slow(struct runner *self, uint64_t saved_bytes)
+{
+    if (saved_bytes - self->marked_bytes < PUSHED_BYTES_MIN)
+        return true;
+    self->marked_bytes = saved_bytes;
+    return false;
+}
+
 static void tick_fetching(struct runner *self, const struct listed_download *item, uint64_t now_ms)
 {
     struct download_progress progress = fetch_progress(self->fetch);
     download_list_saved(self->downloads->list, self->number, progress.saved_bytes);
-    download_list_starved(self->downloads->list, self->number, progress.ready_sources == 0, now_ms);
+    bool is_starved = progress.ready_sources == 0 || (item->is_pushed && is_slow(self, progress.saved_bytes));
+    download_list_starved(self->downloads->list, self->number, is_starved, now_ms);
     if (now_ms >= self->retry_ms)
         add_given_sources(self, item, now_ms);
 }

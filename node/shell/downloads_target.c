@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "messages/name.h"
+#include "node/shell/chunk_store.h"
 #include "node/shell/downloads_private.h"
 #include "node/shell/landing.h"
 
@@ -8,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Bytes of a target before its last component. */
@@ -42,4 +44,41 @@ char *target_renamed(const char *target, const char *base)
     int size = asprintf(&renamed, "%.*s%s", (int)prefix_size(target), target, base);
     assert(size >= 0);
     return renamed;
+}
+
+/* 0, or an errno; *ret_base is the name that it got. */
+static int make_empty_in(int folder_fd, const char *base, char **ret_base)
+{
+    for (unsigned number = 1; number <= PUBLISH_NUMBER_MAX; number++) {
+        char *name = number == 1 ? text_copy(text_of(base)) : name_numbered(base, number);
+        struct stat status;
+        int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        int error = fd >= 0 ? 0 : errno;
+        if (fd >= 0)
+            close(fd);
+        bool is_there = error == EEXIST && fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                        S_ISREG(status.st_mode) && status.st_size == 0;
+        if (error == 0 || is_there) {
+            *ret_base = name;
+            return 0;
+        }
+        free(name);
+        if (error != EEXIST)
+            return error;
+    }
+    return EEXIST;
+}
+
+int target_make_empty(const char *folder, const char *target, char **ret_target)
+{
+    char *base = NULL;
+    int folder_fd = target_open_folder(folder, target);
+    if (folder_fd < 0)
+        return errno;
+    int error = make_empty_in(folder_fd, target_base(target), &base);
+    close(folder_fd);
+    if (error == 0)
+        *ret_target = target_renamed(target, base);
+    free(base);
+    return error;
 }
