@@ -57,12 +57,16 @@ void folder_done(struct folder *self, struct catalogue_file *file, uint64_t rece
     progress_tell_file(self->output, &about, received_bytes, (double)(now_ms - self->begun_ms) / 1000);
 }
 
-static void note_candidate(struct output *output, const struct catalogue_file *file)
+/* With the nodes that have it, to choose among. */
+static void note_candidate(const struct folder *self, const struct catalogue_file *file)
 {
-    char id[13], size[SIZE_TEXT_SIZE];
+    char id[13], size[SIZE_TEXT_SIZE], node[ENDPOINT_TEXT_SIZE];
+    const struct target_source *source = &self->gathered.nodes[file->sources[0]];
     hex_format(file->id.bytes, 6, id);
     size_format(file->size, size);
-    output_note(output, "  %s  %8s  %3u  %s", id, size, file->source_count, file->name);
+    endpoint_format(&source->host, source->port, node);
+    output_note(self->output, "  %s  %8s  %s, at %s%s", id, size, file->name, node,
+                file->source_count > 1 ? " and others" : "");
 }
 
 /* Nothing is fetched of a tree that is two trees. */
@@ -75,16 +79,17 @@ static bool is_unambiguous(struct folder *self)
         return true;
     output_exit(self->output, EXIT_AMBIGUOUS);
     output_reason(self->output,
-                  "%zu names in '%s' stand for different files: choose the nodes to believe with --from, or "
-                  "leave them out with --exclude",
-                  count, self->text);
+                  "%zu %s in '%s' for different files: name the nodes to believe with --from, or leave "
+                  "%s out with --exclude",
+                  count, plural(count, "name stands", "names stand"), self->text,
+                  plural(count, "it", "them"));
     size_t told_count = 0;
     for (size_t i = 0; i < catalogue_count(self->gathered.catalogue); i++) {
         const struct catalogue_file *file = catalogue_at(self->gathered.catalogue, i);
         if (!file->other || told_count++ >= FOLDER_TOLD_MAX)
             continue;
         for (; file; file = file->other)
-            note_candidate(self->output, file);
+            note_candidate(self, file);
     }
     if (count > FOLDER_TOLD_MAX)
         output_note(self->output, "  and %zu more", count - FOLDER_TOLD_MAX);
@@ -192,8 +197,8 @@ static void tell_lost(struct folder *self)
     if (count == 0)
         return;
     output_exit(self->output, EXIT_INCOMPLETE);
-    output_reason(self->output, "%zu %s of '%s' missing: no source is left; the same command goes on", count,
-                  count == 1 ? "file is" : "files are", self->text);
+    output_reason(self->output, "%zu %s missing of '%s': no source is left; the same command goes on", count,
+                  plural(count, "file is", "files are"), self->text);
 }
 
 static void tell_end(struct folder *self)
@@ -201,7 +206,7 @@ static void tell_end(struct folder *self)
     const struct gathered *gathered = &self->gathered;
     bar_clear(self->tally.bar);
     if (self->failed_count > FOLDER_TOLD_MAX)
-        output_note(self->output, "and %zu files more that could not be fetched",
+        output_note(self->output, "and %zu more that could not be fetched",
                     self->failed_count - FOLDER_TOLD_MAX);
     if (transfers_is_interrupted(self->transfers)) {
         output_exit(self->output, EXIT_INCOMPLETE);
@@ -211,19 +216,25 @@ static void tell_end(struct folder *self)
     }
     if (gathered->silent_count > 0 || gathered->is_cut) {
         output_exit(self->output, EXIT_INCOMPLETE);
-        output_reason(self->output, "'%s' may have more files: %zu nodes were silent%s", self->text,
-                      gathered->silent_count, gathered->is_cut ? ", and not all were asked" : "");
+        output_reason(self->output, "'%s' may have more files: %zu %s silent%s", self->text,
+                      gathered->silent_count, plural(gathered->silent_count, "node was", "nodes were"),
+                      gathered->is_cut ? ", and not all were asked" : "");
     }
     if (self->config->transfer->is_quiet || output_is_json(self->output))
         return;
     double seconds = (double)(clock_now_ms() - self->begun_ms) / 1000;
     char size[SIZE_TEXT_SIZE], rate[SIZE_TEXT_SIZE];
+    size_t file_count = catalogue_count(gathered->catalogue);
     size_format(self->tally.saved_bytes, size);
+    if (self->tally.received_bytes == 0 && self->tally.file_count == file_count) {
+        output_note(self->output, "%s: %zu %s, %s, already here", self->text, file_count,
+                    plural(file_count, "file", "files"), size);
+        return;
+    }
     rate_format(seconds > 0 ? (uint64_t)((double)self->tally.received_bytes / seconds) : 0, rate);
     output_note(self->output, "%s: %llu of %zu files, %s in %.2f s, %s, from %u %s", self->text,
-                (unsigned long long)self->tally.file_count, catalogue_count(gathered->catalogue), size,
-                seconds, rate, self->tally.source_count,
-                self->tally.source_count == 1 ? "source" : "sources");
+                (unsigned long long)self->tally.file_count, file_count, size, seconds, rate,
+                self->tally.source_count, plural(self->tally.source_count, "source", "sources"));
 }
 
 static void fetch_tree(struct folder *self)
@@ -246,8 +257,9 @@ static bool is_valid_text(struct output *output, const char *text)
 {
     size_t size = strlen(text);
     bool is_folder = size > 0 && text[size - 1] == '/';
-    if (size > QUERY_TEXT_SIZE_MAX || !text_is_clean(text_of(text)))
-        output_error(output, "'%s' is too long for a search, not UTF-8 or holds control characters", text);
+    const char *problem = text_problem(text, QUERY_TEXT_SIZE_MAX);
+    if (problem)
+        output_error(output, "'%s' %s", text, problem);
     else if (size == 0 || (is_folder && !name_is_valid((struct text){text, size - 1})))
         output_error(output, "'%s' is not the name of a shared folder: give it as zls shows it", text);
     else
@@ -260,11 +272,10 @@ static bool are_valid_patterns(struct output *output, const struct folder_config
     const struct option_texts *lists[] = {config->includes, config->excludes};
     for (size_t i = 0; i < 2; i++) {
         for (size_t k = 0; k < lists[i]->count; k++) {
-            struct text pattern = text_of(lists[i]->items[k]);
-            if (pattern.size <= NAME_SIZE_MAX && text_is_clean(pattern))
+            const char *problem = text_problem(lists[i]->items[k], NAME_SIZE_MAX);
+            if (!problem)
                 continue;
-            output_error(output, "the pattern '%s' is too long, not UTF-8 or holds control characters",
-                         lists[i]->items[k]);
+            output_error(output, "the pattern '%s' %s", lists[i]->items[k], problem);
             return false;
         }
     }

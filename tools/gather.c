@@ -190,7 +190,7 @@ bool gather_files(struct transfers *transfers, struct output *output, const stru
     if (is_done && !self->takes_found)
         is_done = gather_lists(self);
     if (self->result->refused_count > TOLD_MAX)
-        output_note(output, "and %zu names more that cannot be used", self->result->refused_count - TOLD_MAX);
+        output_note(output, "and %zu more that cannot be used", self->result->refused_count - TOLD_MAX);
     catalogue_sort(ret_gathered->catalogue);
     if (is_done && catalogue_count(ret_gathered->catalogue) == 0 && ret_gathered->refused_count == 0)
         gather_report_missing(self);

@@ -51,10 +51,23 @@ void link_report(const struct link *self, enum exchange_result result)
         output_error(self->output, "no node at %s: 'zpeers' lists the nodes", shown);
 }
 
+/* What a node is asked, a broker does not support, and the other way round. */
+static const char *other_role(const struct link *self)
+{
+    return self->role == SOCKET_BROKER_CLIENT ? "node: name the broker with --broker"
+                                              : "broker: 'zpeers' lists the nodes";
+}
+
 void link_report_refusal(const struct link *self, const struct message_error *error)
 {
-    output_error(self->output, "the %s refused: %s: %.*s", role_name(self), error_name(error->code),
-                 (int)error->text.size, error->text.bytes);
+    char shown[ENDPOINT_FORMAT_SIZE];
+    endpoint_show(&self->endpoint, shown);
+    if (error->code == ERROR_UNSUPPORTED || error->code == ERROR_NOT_JOINED)
+        output_error(self->output, "%s is not a %s (%s): it may be a %s", shown, role_name(self),
+                     error_name(error->code), other_role(self));
+    else
+        output_error(self->output, "the %s refused: %s: %.*s", role_name(self), error_name(error->code),
+                     (int)error->text.size, error->text.bytes);
 }
 
 bool link_ask(struct link *self, const struct message *request, enum message_kind kind,
@@ -77,4 +90,21 @@ bool link_ask(struct link *self, const struct message *request, enum message_kin
             return false;
         }
     }
+}
+
+enum exchange_result link_search(struct link *self, struct search *search)
+{
+    enum exchange_result result = EXCHANGE_MESSAGE;
+    while (search_state(search) == SEARCH_RUNNING) {
+        struct message message;
+        if (search_next_send(search, clock_now_ms(), &message))
+            exchange_send(self->exchange, &message);
+        result = exchange_wait(self->exchange, search_next_deadline_ms(search), &message);
+        if (result == EXCHANGE_MESSAGE)
+            search_on_message(search, &message, clock_now_ms());
+        else if (result != EXCHANGE_DEADLINE)
+            break;
+        search_tick(search, clock_now_ms());
+    }
+    return result;
 }

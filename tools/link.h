@@ -7,6 +7,7 @@
  * in one line with the cure.
  */
 
+#include "node/search.h"
 #include "node/shell/exchange.h"
 #include "tools/cli/endpoint.h"
 #include "tools/cli/output.h"
@@ -37,5 +38,8 @@ void link_report_refusal(const struct link *self, const struct message_error *er
  */
 bool link_ask(struct link *self, const struct message *request, enum message_kind kind,
               struct message *ret_reply);
+
+/* Lets a search run until it ends; what ended the waiting, when it did not end by itself. */
+enum exchange_result link_search(struct link *self, struct search *search);
 
 #endif

@@ -232,7 +232,7 @@ static void print_end(struct progress *self, const struct download_progress *fig
                 rate);
     char *path = path_of(&self->file);
     output_note(self->output, "%s: %s in %.2f s, %s, from %zu %s", path, size, seconds, rate,
-                json_array_size(self->totals), json_array_size(self->totals) == 1 ? "source" : "sources");
+                json_array_size(self->totals), plural(json_array_size(self->totals), "source", "sources"));
     free(path);
     if (json_array_size(self->totals) > 1)
         print_totals(self);

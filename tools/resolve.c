@@ -12,14 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #define AGENT "zget/" ZSWARM_VERSION
-
-bool is_id_text(const char *text)
-{
-    size_t size = strlen(text);
-    return size >= 8 && size <= 64 && strspn(text, "0123456789abcdefABCDEF") == size;
-}
 
 static struct file_attributes attributes_of(const struct file_entry *file)
 {
@@ -73,28 +68,25 @@ static void report_ambiguous(struct output *output, struct search *search, const
     }
 }
 
+static void give_hint(struct output *output)
+{
+    output_note(output,
+                "a name must be exact, upper and lower case too, and a folder ends with /; 'zsearch' finds "
+                "a file by parts of its name");
+}
+
 static void report_missing(struct output *output, const struct message_search_done *counts, const char *text)
 {
     unsigned unproven = counts->silent + counts->positive;
     output_exit(output, unproven ? EXIT_INCOMPLETE : EXIT_NOT_FOUND);
     output_reason(output, "'%s' not found: asked %u, positive %u, negative %u, silent %u, skipped %u", text,
                   counts->asked, counts->positive, counts->negative, counts->silent, counts->skipped);
+    give_hint(output);
 }
 
 bool resolve_search(struct link *link, struct search *search)
 {
-    enum exchange_result result = EXCHANGE_MESSAGE;
-    while (search_state(search) == SEARCH_RUNNING) {
-        struct message message;
-        if (search_next_send(search, clock_now_ms(), &message))
-            exchange_send(link->exchange, &message);
-        result = exchange_wait(link->exchange, search_next_deadline_ms(search), &message);
-        if (result == EXCHANGE_MESSAGE)
-            search_on_message(search, &message, clock_now_ms());
-        else if (result != EXCHANGE_DEADLINE)
-            break;
-        search_tick(search, clock_now_ms());
-    }
+    enum exchange_result result = link_search(link, search);
     if (search_state(search) == SEARCH_COMPLETE)
         return true;
     if (search_state(search) == SEARCH_REFUSED) {
@@ -150,25 +142,70 @@ static void add_other_sources(struct link *link, struct target *target)
     free(by_id);
 }
 
+/* A name is matched byte for byte, and accents may be typed as parts of their letters or behind them. */
+struct spellings {
+    char *forms[3]; /* as typed, then those that differ */
+    size_t count, size_max;
+};
+
+/* Takes `form`. */
+static void spellings_add(struct spellings *self, char *form)
+{
+    bool is_new = form && strlen(form) <= self->size_max;
+    for (size_t i = 0; i < self->count && is_new; i++)
+        is_new = strcmp(self->forms[i], form) != 0;
+    if (is_new)
+        self->forms[self->count++] = form;
+    else
+        free(form);
+}
+
+/* `text` is not longer than size_max. */
+static void spellings_init(struct spellings *self, const char *text, size_t size_max)
+{
+    *self = (struct spellings){.size_max = size_max};
+    spellings_add(self, strdup(text));
+    spellings_add(self, (char *)utf8proc_NFC((const utf8proc_uint8_t *)text));
+    spellings_add(self, (char *)utf8proc_NFD((const utf8proc_uint8_t *)text));
+    assert(self->count > 0);
+}
+
+static void spellings_release(struct spellings *self)
+{
+    while (self->count > 0)
+        free(self->forms[--self->count]);
+}
+
+static bool is_usable(struct output *output, const char *text, size_t size_max)
+{
+    const char *problem = text_problem(text, size_max);
+    if (problem)
+        output_error(output, "'%s' %s", text, problem);
+    else if (!*text)
+        output_error(output, "'' is no name: see zget --help");
+    return !problem && *text;
+}
+
 bool resolve_by_broker(struct output *output, const struct endpoint *broker, uint64_t timeout_ms,
                        const char *text, struct target *ret_target)
 {
     struct link link;
+    struct spellings names;
     enum found found = FOUND_ERROR;
-    if (strlen(text) > QUERY_TEXT_SIZE_MAX || !text_is_clean(text_of(text))) {
-        output_error(output, "'%s' is too long for a search, not UTF-8 or holds control characters", text);
+    if (!is_usable(output, text, QUERY_TEXT_SIZE_MAX))
         return false;
-    }
+    spellings_init(&names, text, QUERY_TEXT_SIZE_MAX);
     if (link_open(&link, output, SOCKET_BROKER_CLIENT, broker, timeout_ms)) {
         found = FOUND_NOTHING;
         if (is_id_text(text))
             found = search_for(&link, MODE_ID, text, false, ret_target);
-        if (found == FOUND_NOTHING)
-            found = search_for(&link, MODE_EXACT, text, true, ret_target);
+        for (size_t i = 0; found == FOUND_NOTHING && i < names.count; i++)
+            found = search_for(&link, MODE_EXACT, names.forms[i], i + 1 == names.count, ret_target);
         if (found == FOUND_ONE && !is_id_text(text))
             add_other_sources(&link, ret_target);
     }
     link_close(&link);
+    spellings_release(&names);
     return found == FOUND_ONE;
 }
 
@@ -180,6 +217,7 @@ struct inquiry {
     const char *text;
     bool is_id;
     uint64_t timeout_ms;
+    const char *problem; /* of the node that was asked last */
     struct target candidates[CANDIDATES_MAX];
     size_t candidate_count;
     bool is_silent[TARGET_NODES_MAX]; /* a node gave no usable answer */
@@ -223,6 +261,13 @@ static bool is_what_was_asked(const struct inquiry *self, const struct file_entr
            text_equal(name_base(file->name), text_of(self->text));
 }
 
+static void note_refusal(struct inquiry *self, const struct message *reply)
+{
+    if (reply->kind == KIND_ERROR)
+        self->problem = reply->error.code == ERROR_UNSUPPORTED ? "it may be a broker, which has no files"
+                                                               : error_name(reply->error.code);
+}
+
 /* By name, or by a whole id. */
 static bool open_at_node(struct inquiry *self, struct exchange *exchange, struct target_source *source)
 {
@@ -231,8 +276,12 @@ static bool open_at_node(struct inquiry *self, struct exchange *exchange, struct
     hello.hello.instance = random_u64();
     hello.hello.agent = text_of(AGENT);
     exchange_send(exchange, &hello);
-    if (!wait_reply(exchange, hello.rid, deadline_ms, &reply) || reply.kind != KIND_HELLO_OK)
+    if (!wait_reply(exchange, hello.rid, deadline_ms, &reply))
         return false;
+    if (reply.kind != KIND_HELLO_OK) {
+        note_refusal(self, &reply);
+        return false;
+    }
     source->node = (struct optional_node_id){true, reply.hello_ok.node};
     open.open.file.is_present =
         self->is_id && hex_parse(self->text, strlen(self->text), open.open.file.bytes, 32);
@@ -271,6 +320,8 @@ static bool list_at_node(struct inquiry *self, struct exchange *exchange, struct
         listing_tick(listing, clock_now_ms());
     }
     bool is_complete = listing_state(listing) == LISTING_COMPLETE;
+    if (listing_state(listing) == LISTING_REFUSED)
+        note_refusal(self, &(struct message){.kind = KIND_ERROR, .error = listing_error(listing)});
     listing_destroy(&listing);
     return is_complete;
 }
@@ -294,10 +345,12 @@ static bool ask_node(struct inquiry *self, const struct endpoint *node)
 static void ask_nodes(struct inquiry *self, const struct endpoint *nodes, size_t node_count)
 {
     for (size_t i = 0; i < node_count; i++) {
+        self->problem = "is a node running there?";
         if (self->is_silent[i] || ask_node(self, &nodes[i]))
             continue;
         self->is_silent[i] = true;
-        output_note(self->output, "no usable answer from the node at %s:%u", nodes[i].host, nodes[i].port);
+        output_note(self->output, "no usable answer from the node at %s:%u: %s", nodes[i].host, nodes[i].port,
+                    self->problem);
     }
 }
 
@@ -312,19 +365,22 @@ static size_t count_silent(const struct inquiry *self)
 bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_t node_count,
                       uint64_t timeout_ms, const char *text, struct target *ret_target)
 {
-    if (strlen(text) > NAME_SIZE_MAX || !text_is_clean(text_of(text))) {
-        output_error(output, "'%s' is too long for a name, not UTF-8 or holds control characters", text);
+    if (!is_usable(output, text, NAME_SIZE_MAX))
         return false;
-    }
     assert(node_count <= TARGET_NODES_MAX);
     static struct inquiry inquiry; /* 180 KiB: too much for a stack, and one at a time */
     inquiry = (struct inquiry){.output = output, .text = text, .timeout_ms = timeout_ms};
     inquiry.is_id = is_id_text(text);
-    ask_nodes(&inquiry, nodes, node_count);
-    if (inquiry.is_id && inquiry.candidate_count == 0) {
-        inquiry.is_id = false;
+    if (inquiry.is_id)
+        ask_nodes(&inquiry, nodes, node_count);
+    inquiry.is_id = false;
+    struct spellings names;
+    spellings_init(&names, text, NAME_SIZE_MAX);
+    for (size_t i = 0; inquiry.candidate_count == 0 && i < names.count; i++) {
+        inquiry.text = names.forms[i];
         ask_nodes(&inquiry, nodes, node_count);
     }
+    spellings_release(&names);
     if (inquiry.candidate_count == 1) {
         *ret_target = inquiry.candidates[0];
         return true;
@@ -333,6 +389,7 @@ bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_
         size_t silent_count = count_silent(&inquiry);
         output_exit(output, silent_count ? EXIT_INCOMPLETE : EXIT_NOT_FOUND);
         output_reason(output, "'%s' not found: asked %zu, silent %zu", text, node_count, silent_count);
+        give_hint(output);
         return false;
     }
     output_exit(output, EXIT_AMBIGUOUS);

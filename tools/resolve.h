@@ -50,7 +50,4 @@ struct link;
 struct search;
 bool resolve_search(struct link *link, struct search *search);
 
-/* 8 to 64 hex digits. */
-bool is_id_text(const char *text);
-
 #endif

@@ -54,9 +54,9 @@ static const struct cli_option options[] = {
      &settings.transfer.seed_from},
     {"no-serve", 0, NULL, "do not serve to others what has arrived", option_flag,
      &settings.transfer.is_not_serving},
-    {"down", 0, "RATE", "fetch at most this fast (K, M, G; kbit, Mbit, Gbit)", option_size,
+    {"down", 0, "RATE", "fetch at most this fast (K, M, G; Mbit); 0: no limit", option_size,
      &settings.transfer.down_rate},
-    {"up", 0, "RATE", "serve at most this fast", option_size, &settings.transfer.up_rate},
+    {"up", 0, "RATE", "serve at most this fast; 0: no limit", option_size, &settings.transfer.up_rate},
     {"explain", 0, NULL, "say what bounded the speed", option_flag, &settings.transfer.is_explained},
     {"force", 0, NULL, "replace an existing different file", option_flag, &settings.transfer.must_replace},
     {"discard", 0, NULL, "remove partial files of other versions of the file", option_flag,
@@ -145,7 +145,7 @@ int main(int argc, char **argv)
     if (result == OPTIONS_WRONG)
         output_error(output, "%s", error);
     else if (operand == argc)
-        output_error(output, "nothing to fetch (see zget --help)");
+        output_error(output, "nothing to fetch (see zget --help; a NAME that begins with - comes behind --)");
     else if (settings.transfer.output && argc - operand > 1)
         output_error(output, "-o names one file: give one NAME, or use -d");
     else if (is_piped && settings.is_json)

@@ -4,6 +4,7 @@
 #include "node/listing.h"
 #include "tools/cli/options.h"
 #include "tools/cli/rows.h"
+#include "tools/cli/value.h"
 #include "tools/link.h"
 
 #include <stdlib.h>
@@ -112,12 +113,14 @@ int main(int argc, char **argv)
     } else if (argc - operand < 1 || argc - operand > 2) {
         output_error(output, "expected HOST:PORT and at most one PREFIX (see zls --help)");
     } else if (!endpoint_parse(argv[operand], 0, &node)) {
-        output_error(output, "'%s' is not a node's address: expected HOST:PORT", argv[operand]);
+        output_error(output,
+                     "'%s' is not a node's address: expected HOST:PORT; 'zpeers' lists the nodes with theirs",
+                     argv[operand]);
     } else {
         struct text prefix = text_of(argc - operand == 2 ? argv[operand + 1] : "");
-        if (prefix.size > LIST_PREFIX_SIZE_MAX || !text_is_clean(prefix))
-            output_error(output, "PREFIX is longer than %d bytes, not UTF-8 or holds control characters",
-                         LIST_PREFIX_SIZE_MAX);
+        const char *problem = text_problem(prefix.bytes, LIST_PREFIX_SIZE_MAX);
+        if (problem)
+            output_error(output, "'%s' %s", prefix.bytes, problem);
         else
             list(output, &node, prefix);
     }

@@ -4,6 +4,7 @@
 #include "node/search.h"
 #include "tools/cli/options.h"
 #include "tools/cli/rows.h"
+#include "tools/cli/value.h"
 #include "tools/link.h"
 
 #include <stdio.h>
@@ -17,6 +18,15 @@ static struct {
     uint32_t limit;
 } settings = {.broker = {"127.0.0.1", BROKER_PORT_DEFAULT}, .timeout_ms = 2000};
 
+static const char *set_limit(void *target, const char *value)
+{
+    uint64_t number;
+    if (!number_parse(value, 0, SEARCH_FILES_MAX, &number))
+        return "a number from 0 (the default) to 1000";
+    *(uint32_t *)target = (uint32_t)number;
+    return NULL;
+}
+
 static const struct cli_option options[] = {
     OPTION_ROW_BROKER(&settings.broker),
     {"all", 0, NULL, "ask every node, also those whose filter rules it out", option_flag,
@@ -26,7 +36,7 @@ static const struct cli_option options[] = {
     {"id", 0, NULL, "TEXT is 8 to 64 hex digits of an id", option_flag, &settings.is_id},
     {"min-size", 0, "N", "only files of at least N bytes (K, M, G)", option_size, &settings.min_size},
     {"max-size", 0, "N", "only files of at most N bytes", option_size, &settings.max_size},
-    {"limit", 0, "N", "at most N files (default 200, at most 1000)", option_u32, &settings.limit},
+    {"limit", 0, "N", "at most N files: 1 to 1000, or 0 for the default of 200", set_limit, &settings.limit},
     OPTION_ROW_TIMEOUT(&settings.timeout_ms, "give up after S seconds (default 2)"),
     OPTION_ROW_JSON(&settings.is_json),
     {NULL, 0, NULL, NULL, NULL, NULL},
@@ -35,7 +45,7 @@ static const struct cli_option options[] = {
 static const struct cli_program program = {
     .name = "zsearch",
     .operands = "TEXT...",
-    .summary = "Finds files on all machines. Without a mode, all words of TEXT must be in the name.",
+    .summary = "Finds files on all machines: without a mode, those whose name has all words.",
     .options = options,
     .example = "zsearch --min-size 1M annual report",
     .exits = "0 found, 1 not found and proven, 2 error,\n"
@@ -55,22 +65,14 @@ static char *join(char **words, int count)
     return text;
 }
 
-static bool is_id_text(const char *text)
-{
-    size_t size = strlen(text);
-    return size >= 8 && size <= 64 && strspn(text, "0123456789abcdefABCDEF") == size;
-}
-
 /* Checks what the broker would refuse. False after an output_error(). */
 static bool terms_of(struct output *output, const char *text, struct search_terms *ret_terms)
 {
     struct text t = text_of(text);
     if (settings.is_exact + settings.is_glob + settings.is_id > 1)
         output_error(output, "--exact, --glob and --id exclude each other");
-    else if (t.size > QUERY_TEXT_SIZE_MAX)
-        output_error(output, "TEXT is longer than %d bytes: shorten it", QUERY_TEXT_SIZE_MAX);
-    else if (!text_is_clean(t))
-        output_error(output, "TEXT is not UTF-8 or holds control characters: '%s'", text);
+    else if (text_problem(text, QUERY_TEXT_SIZE_MAX))
+        output_error(output, "'%s' %s", text, text_problem(text, QUERY_TEXT_SIZE_MAX));
     else if (settings.is_id && !is_id_text(text))
         output_error(output, "--id needs 8 to 64 hex digits, not '%s'", text);
     else if (settings.max_size && settings.min_size > settings.max_size)
@@ -150,25 +152,8 @@ static void print_counts(struct output *output, const struct message_search_done
     output_note(output, "asked %u, positive %u, negative %u, silent %u, skipped %u", counts->asked,
                 counts->positive, counts->negative, counts->silent, counts->skipped);
     if (counts->truncated)
-        output_note(output, "there are more: narrow the search, or raise --limit");
-}
-
-/* Lets the search run over the link; returns what ended the waiting. */
-static enum exchange_result run(struct link *link, struct search *search)
-{
-    enum exchange_result result = EXCHANGE_MESSAGE;
-    while (search_state(search) == SEARCH_RUNNING) {
-        struct message message;
-        if (search_next_send(search, clock_now_ms(), &message))
-            exchange_send(link->exchange, &message);
-        result = exchange_wait(link->exchange, search_next_deadline_ms(search), &message);
-        if (result == EXCHANGE_MESSAGE)
-            search_on_message(search, &message, clock_now_ms());
-        else if (result != EXCHANGE_DEADLINE)
-            return result;
-        search_tick(search, clock_now_ms());
-    }
-    return result;
+        output_note(output, "there are more: narrow the search%s",
+                    settings.limit < SEARCH_FILES_MAX ? ", or raise --limit" : "");
 }
 
 static void report(struct output *output, const struct link *link, struct search *search,
@@ -193,8 +178,9 @@ static void report(struct output *output, const struct link *link, struct search
         /* A positive answer whose files were all unusable proves nothing either. */
         if (counts.silent > 0 || counts.positive > 0) {
             output_exit(output, EXIT_INCOMPLETE);
-            output_reason(output, "not found, but nodes without a usable answer: %llu",
-                          (unsigned long long)counts.silent + counts.positive);
+            uint64_t count = (uint64_t)counts.silent + counts.positive;
+            output_reason(output, "not found, but %llu %s gave no usable answer", (unsigned long long)count,
+                          plural(count, "node", "nodes"));
         } else {
             output_exit(output, EXIT_NOT_FOUND);
         }
@@ -211,7 +197,7 @@ static void search_text(struct output *output, const char *text)
     uint64_t now_ms = clock_now_ms(), passed_ms = now_ms - link.start_ms;
     uint64_t left_ms = passed_ms < settings.timeout_ms ? settings.timeout_ms - passed_ms : 1;
     struct search *search = search_new(&terms, 1, left_ms, now_ms);
-    enum exchange_result result = run(&link, search);
+    enum exchange_result result = link_search(&link, search);
     report(output, &link, search, result);
     search_destroy(&search);
     link_close(&link);

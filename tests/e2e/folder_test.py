@@ -249,6 +249,8 @@ class TwoVersions(Folder):
         self.assert_exit(result, 4)
         for data in (b"one", b"two"):
             self.assertIn(id_of(data).hex()[:12], result.stderr)
+        for node in nodes:
+            self.assertIn(node.endpoint.rsplit(":", 1)[1], result.stderr)
         self.assertEqual(list(self.out.rglob("*")) if self.out.exists() else [], [])
         self.assert_exit(self.get(broker, "--exclude", "which", "tree/"), 0)
         self.assert_exit(self.get(nodes[1].endpoint, "tree/"), 0)

@@ -88,6 +88,8 @@ static void read_option(struct reader *self, bool *now_set, size_t index)
 static void read_bad_option(struct reader *self, int code, char **argv)
 {
     const char *name = self->program->name;
+    const char *hint =
+        *self->program->operands ? "; what begins with - and is no option comes behind --" : "";
     if (code == ':' && optopt >= VAL_OPTION)
         fail(self, "--%s needs a value (see %s --help)", self->program->options[optopt - VAL_OPTION].name,
              name);
@@ -96,9 +98,9 @@ static void read_bad_option(struct reader *self, int code, char **argv)
     else if (optopt >= VAL_OPTION)
         fail(self, "--%s takes no value", self->program->options[optopt - VAL_OPTION].name);
     else if (optopt && strncmp(argv[optind - 1], "--", 2) != 0)
-        fail(self, "unknown option '-%c' (see %s --help)", optopt, name);
+        fail(self, "unknown option '-%c' (see %s --help%s)", optopt, name, hint);
     else
-        fail(self, "unknown option '%s' (see %s --help)", argv[optind - 1], name);
+        fail(self, "unknown option '%s' (see %s --help%s)", argv[optind - 1], name, hint);
 }
 
 /* Returns VAL_HELP or VAL_VERSION when asked for, else 0. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/cli/value.h"
 
+#include "messages/text.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -121,6 +123,38 @@ bool size_parse(const char *text, uint64_t *ret_bytes)
         return true;
     }
     return false;
+}
+
+bool is_id_text(const char *text)
+{
+    size_t size = strlen(text);
+    return size >= 8 && size <= 64 && strspn(text, "0123456789abcdefABCDEF") == size;
+}
+
+static bool has_control_character(const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+            return true;
+    }
+    return false;
+}
+
+const char *text_problem(const char *text, size_t size_max)
+{
+    static char too_long[48];
+    if (strlen(text) > size_max) {
+        snprintf(too_long, sizeof too_long, "is longer than %zu bytes", size_max);
+        return too_long;
+    }
+    if (text_is_clean(text_of(text)))
+        return NULL;
+    return has_control_character(text) ? "holds control characters" : "is not UTF-8";
+}
+
+const char *plural(uint64_t count, const char *one, const char *many)
+{
+    return count == 1 ? one : many;
 }
 
 void size_format(uint64_t bytes, char ret_text[SIZE_TEXT_SIZE])

@@ -38,6 +38,16 @@ bool seconds_parse(const char *text, uint64_t *ret_ms);
  */
 bool size_parse(const char *text, uint64_t *ret_bytes);
 
+/* 8 to 64 hex digits: the beginning of an id. */
+bool is_id_text(const char *text);
+
+/* Why a name, query or pattern cannot be used: "is longer than 256 bytes", "holds control characters", "is
+ * not UTF-8". NULL when it can; else static, until the next call. */
+const char *text_problem(const char *text, size_t size_max);
+
+/* For words after a number: "1 node", "2 nodes". */
+const char *plural(uint64_t count, const char *one, const char *many);
+
 /* Room for what size_format() and rate_format() write. */
 #define SIZE_TEXT_SIZE 16
 

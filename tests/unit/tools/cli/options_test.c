@@ -245,7 +245,7 @@ Test(options, config_is_found_below_home)
 Test(options, usage_errors_name_the_option)
 {
     cr_expect(eq(int, READ("--foo"), OPTIONS_WRONG));
-    expect_error("unknown option '--foo' (see ztest --help)");
+    expect_error("unknown option '--foo' (see ztest --help");
     cr_expect(eq(int, READ("-x"), OPTIONS_WRONG));
     expect_error("unknown option '-x'");
     cr_expect(eq(int, READ("--limit"), OPTIONS_WRONG));
