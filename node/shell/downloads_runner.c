@@ -458,7 +458,9 @@ static void tick_looking(struct runner *self, const struct listed_download *item
     if (self->is_hashing)
         return;
     self->state = RUNNER_LOOKING;
-    look_further(self);
+    /* A share that knows all its files would have known this one: no stranger makes us hash another again. */
+    if (!item->is_pushed || !holdings_is_settled(self->downloads->config.holdings))
+        look_further(self);
     if (!self->is_hashing)
         try_fetching(self, item, now_ms);
 }

@@ -394,6 +394,48 @@ Test(download_list, an_offer_does_not_resume_what_a_person_paused)
     cr_expect(not(download_list_find(list, number)->is_pushed));
 }
 
+static uint32_t add_offered(uint32_t file)
+{
+    uint32_t number = add_pushed(file);
+    download_list_offered(list, number, true);
+    return number;
+}
+
+Test(download_list, pushed_ones_leave_a_slot_for_the_user)
+{
+    uint32_t last = 0;
+    for (uint32_t i = 1; i <= DOWNLOADS_ACTIVE_MAX; i++)
+        last = add_offered(i);
+    for (uint32_t i = 1; i <= DOWNLOADS_PUSHED_ACTIVE_MAX; i++)
+        cr_expect(ne(u32, start(), 0));
+    cr_expect(eq(u32, start(), 0));
+    uint32_t ordinary = add(99);
+    cr_expect(eq(u32, start(), ordinary));
+    cr_expect(eq(int, state_of(last), DOWNLOADS_WAITING));
+}
+
+Test(download_list, a_slow_push_makes_room_for_a_push_that_waits_and_an_ordinary_one_does_not)
+{
+    uint32_t ordinary = add(99);
+    cr_expect(eq(u32, start(), ordinary));
+    for (uint32_t i = 1; i <= DOWNLOADS_PUSHED_ACTIVE_MAX; i++) {
+        add_offered(i);
+        start();
+    }
+    uint32_t slow = download_list_at(list, 2)->number;
+    download_list_starved(list, ordinary, true, 1000);
+    download_list_starved(list, slow, true, 2000);
+    cr_expect(eq(u32, download_list_yield(list, 2000 + DOWNLOADS_STARVED_MS), 0)); /* nobody waits */
+    uint32_t next = add_offered(50);
+    download_list_stopped(list, ordinary);
+    download_list_cancel(list, ordinary); /* slots are free, but none for pushes */
+    cr_expect(eq(u32, start(), 0));
+    cr_expect(eq(u32, download_list_yield(list, 2000 + DOWNLOADS_STARVED_MS - 1), 0));
+    cr_expect(eq(u32, download_list_yield(list, 2000 + DOWNLOADS_STARVED_MS), slow));
+    download_list_stopped(list, slow);
+    cr_expect(eq(u32, start(), next));
+}
+
 /* Room. */
 
 Test(download_list, a_full_list_refuses_while_nothing_is_over)

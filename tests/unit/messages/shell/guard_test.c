@@ -115,6 +115,28 @@ Test(guard, what_stays_within_the_budget_is_not_cut)
     close(fd);
 }
 
+static size_t allow_all(void *owner, int fd)
+{
+    size_t *ret_calls = owner;
+    ++*ret_calls;
+    return fd >= 0 ? 4 * BUDGET_BYTES : 0;
+}
+
+Test(guard, what_was_asked_for_may_exceed_the_budget)
+{
+    size_t calls = 0;
+    guard_set_allowance(guard, allow_all, &calls);
+    int fd = zmtp_connect(port, NULL, 0);
+    static const uint8_t body[255];
+    for (size_t sent = 0; sent < 2 * BUDGET_BYTES; sent += sizeof body)
+        zmtp_frame(fd, ZMTP_MORE, body, sizeof body);
+    cr_expect(not(is_cut_within_a_whole_turn(fd)));
+    cr_expect(gt(sz, calls, 0));
+    guard_set_allowance(guard, NULL, NULL);
+    cr_expect(is_cut_within_a_whole_turn(fd));
+    close(fd);
+}
+
 Test(guard, bytes_that_were_read_before_the_connection_was_announced_count_as_delivered)
 {
     void *dealer = wire_connect(SOCKET_PEER_CLIENT, port);
