@@ -9,7 +9,7 @@
 #include <strings.h>
 
 /* Longer than every command and what one may mistake for it. */
-#define NAME_SIZE_MAX 16
+#define VERB_SIZE_MAX 16
 
 /* Two slips of the finger, and never the whole word. */
 #define DISTANCE_MAX 2
@@ -72,11 +72,11 @@ static_assert(sizeof console_rows / sizeof console_rows[0] == CONSOLE_VERBS, "he
 /* Commands. */
 
 /* The next of the names; false at the end. */
-static bool next_name(const char **at, char ret_name[NAME_SIZE_MAX])
+static bool next_name(const char **at, char ret_name[VERB_SIZE_MAX])
 {
     *at += strspn(*at, " ");
     size_t size = strcspn(*at, " ");
-    assert(size < NAME_SIZE_MAX);
+    assert(size < VERB_SIZE_MAX);
     memcpy(ret_name, *at, size);
     ret_name[size] = '\0';
     *at += size;
@@ -87,7 +87,7 @@ const struct console_row *console_row_named(const char *name)
 {
     for (size_t i = 0; i < CONSOLE_VERBS; i++) {
         const char *at = console_rows[i].names;
-        char one[NAME_SIZE_MAX];
+        char one[VERB_SIZE_MAX];
         while (next_name(&at, one)) {
             if (strcasecmp(one, name) == 0)
                 return &console_rows[i];
@@ -102,10 +102,10 @@ static size_t least(size_t a, size_t b, size_t c)
     return ab < c ? ab : c;
 }
 
-/* Levenshtein's, one row at a time; both are shorter than NAME_SIZE_MAX. */
+/* Levenshtein's, one row at a time; both are shorter than VERB_SIZE_MAX. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t row[NAME_SIZE_MAX], width = strlen(b);
+    size_t row[VERB_SIZE_MAX], width = strlen(b);
     for (size_t k = 0; k <= width; k++)
         row[k] = k;
     for (size_t i = 0; a[i]; i++) {
@@ -124,11 +124,11 @@ const struct console_row *console_row_near(const char *name)
 {
     size_t size = strlen(name), best = DISTANCE_MAX + 1;
     const struct console_row *nearest = NULL;
-    if (size >= NAME_SIZE_MAX)
+    if (size >= VERB_SIZE_MAX)
         return NULL;
     for (size_t i = 0; i < CONSOLE_VERBS; i++) {
         const char *at = console_rows[i].names;
-        char one[NAME_SIZE_MAX];
+        char one[VERB_SIZE_MAX];
         while (next_name(&at, one)) {
             size_t away = distance(name, one);
             /* One letter more is most often one letter too many; aliases of one letter are near everything.

@@ -3,7 +3,7 @@
 # Debian packages, for tests/run and tools/demo: `install_packages NAME...` runs apt only when one is missing.
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libczmq-dev libmsgpack-dev libssl-dev
-    libsqlite3-dev libutf8proc-dev libjansson-dev libsystemd-dev uthash-dev)
+    libsqlite3-dev libutf8proc-dev libjansson-dev libedit-dev libsystemd-dev uthash-dev)
 
 install_packages() {
     local package missing=() as_root=()

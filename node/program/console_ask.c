@@ -189,6 +189,15 @@ const struct listed_peer *peers_ask_peers(const struct peers_ask *self, size_t *
     return self->peers;
 }
 
+struct listed_peer *peers_ask_take(struct peers_ask *self, size_t *ret_count)
+{
+    struct listed_peer *peers = self->peers;
+    *ret_count = self->count;
+    self->peers = NULL;
+    self->count = 0;
+    return peers;
+}
+
 /* The broker itself. */
 
 struct status_ask {

@@ -39,6 +39,9 @@ uint64_t peers_ask_tick(struct peers_ask *self, uint64_t now_ms);
 const char *peers_ask_problem(const struct peers_ask *self);
 const struct listed_peer *peers_ask_peers(const struct peers_ask *self, size_t *ret_count);
 
+/* The same, taken out for good; the caller frees the array and the names. */
+struct listed_peer *peers_ask_take(struct peers_ask *self, size_t *ret_count);
+
 /* STATUS: the figures of the broker, and how long the question took. */
 struct status_ask;
 struct status_ask *status_ask_new(struct broker_client *broker, uint64_t timeout_ms);

@@ -13,23 +13,31 @@ static void release_peers(struct console *self)
     peers_ask_destroy(&self->peers_ask);
 }
 
+void console_forget_peers(struct console *self)
+{
+    for (size_t i = 0; i < self->peer_count; i++)
+        free((void *)(uintptr_t)self->peers[i].source.name.bytes);
+    free(self->peers);
+    self->peers = NULL;
+    self->peer_count = 0;
+}
+
 static uint64_t tick_peers(struct console *self, uint64_t now_ms)
 {
     uint64_t next_ms = peers_ask_tick(self->peers_ask, now_ms);
     if (next_ms != UINT64_MAX)
         return next_ms;
-    size_t count;
-    const struct listed_peer *peers = peers_ask_peers(self->peers_ask, &count);
-    struct table *table = peer_table_new();
-    for (size_t i = 0; i < count; i++)
-        peer_table_row(table, &peers[i].source, peers[i].files, peers[i].bytes);
-    if (count > 0)
-        table_print(table, self->output);
-    table_destroy(&table);
+    console_forget_peers(self);
     if (peers_ask_problem(self->peers_ask))
         console_say(self, "%s", peers_ask_problem(self->peers_ask));
-    else
-        console_say(self, "%zu %s", count, count == 1 ? "node" : "nodes");
+    self->peers = peers_ask_take(self->peers_ask, &self->peer_count);
+    struct table *table = peer_table_new();
+    for (size_t i = 0; i < self->peer_count; i++)
+        peer_table_row(table, &self->peers[i].source, self->peers[i].files, self->peers[i].bytes);
+    if (self->peer_count > 0)
+        table_print(table, self->output);
+    table_destroy(&table);
+    console_say(self, "%zu %s", self->peer_count, self->peer_count == 1 ? "node" : "nodes");
     console_end(self);
     return UINT64_MAX;
 }
@@ -54,11 +62,20 @@ void console_refresh(struct console *self, const struct console_command *command
 
 static void print_tracker(struct console *self)
 {
-    char endpoint[ENDPOINT_FORMAT_SIZE];
+    const struct node *node = self->node;
+    char endpoint[ENDPOINT_FORMAT_SIZE], seen[ENDPOINT_TEXT_SIZE], since[DURATION_TEXT_SIZE];
     endpoint_show(&settings.broker, endpoint);
     console_print(self, "address     %s", endpoint);
-    console_print(self, "state       %s",
-                  broker_client_is_joined(self->node->broker) ? "joined" : "not joined, trying again");
+    if (!broker_client_is_joined(node->broker)) {
+        console_print(self, "state       not joined: trying again");
+        return;
+    }
+    console_describe_ms(clock_now_ms() - node->joined_ms, since);
+    endpoint_format(&node->seen_host, node->state.port, seen);
+    console_print(self, "state       joined");
+    console_print(self, "since       %s ago", since);
+    console_print(self, "lease       %.1f s", (double)broker_client_lease_ms(node->broker) / 1000);
+    console_print(self, "sees us at  %s", seen);
 }
 
 static void release_status(struct console *self)
@@ -72,12 +89,15 @@ static uint64_t tick_tracker(struct console *self, uint64_t now_ms)
     if (next_ms != UINT64_MAX)
         return next_ms;
     struct message_status_ok status;
+    char up[DURATION_TEXT_SIZE];
     print_tracker(self);
     if (status_ask_reply(self->status_ask, &status, &round_trip_us)) {
         console_print(self, "round trip  %.1f ms", (double)round_trip_us / 1000);
+        console_describe_ms(status.uptime_ms, up);
         console_print(self, "nodes       %u", status.nodes);
+        console_print(self, "up          %s", up);
     } else {
-        console_say(self, "the broker did not answer");
+        console_say(self, "the broker does not answer: is it running? Is the address right?");
     }
     console_end(self);
     return UINT64_MAX;

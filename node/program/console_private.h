@@ -8,7 +8,9 @@
 #include "node/program/console_ask.h"
 #include "node/program/console_pipe.h"
 #include "node/program/node.h"
+#include "node/program/terminal.h"
 #include "node/search.h"
+#include "node/shell/downloads.h"
 
 /* A person waits: a broker or a node that says nothing for this long is given up. */
 #define CONSOLE_ANSWER_MS 5000
@@ -28,15 +30,25 @@ struct console_work {
 struct console {
     struct node *node;
     struct output *output;
-    struct console_pipe *pipe;
+    struct console_pipe *pipe; /* one of the two, or none with --daemon on a terminal */
+    struct terminal *terminal;
+    struct menu *menu; /* NULL: commands are read */
     struct console_work work;
     uint64_t start_ms;    /* of the command */
     struct search *found; /* the last search, whose results have numbers; NULL before */
     struct search_ask *search_ask;
     struct peers_ask *peers_ask;
     struct status_ask *status_ask;
-    size_t list_position; /* of list */
+    char *wanted;      /* the name or id of a download while it is looked for */
+    bool is_asking_id; /* `wanted` is tried as an id first */
+    struct console_remote *remote;
+    struct console_push *push;
+    struct listed_peer *peers; /* those that were listed last, for completion */
+    size_t peer_count;
+    const char *list_folder; /* of list: only files in it; NULL for all */
+    size_t list_position, list_count;
     bool is_open;
+    bool was_interrupted; /* and nothing was typed since */
 };
 
 /* A command goes on in the background of the loop; no other line is read until it ends. */
@@ -48,16 +60,37 @@ void console_end(struct console *self);
 struct broker_client *console_broker(struct console *self);
 
 /* One line for the person, escaped. */
-#define console_say(self, ...)   output_note((self)->output, __VA_ARGS__)
+#define console_say(self, ...)                                                                               \
+    (output_flush((self)->output), output_note((self)->output, __VA_ARGS__)) /* in the order of telling */
 #define console_print(self, ...) output_line((self)->output, __VA_ARGS__)
 
-/* Takes a malloc'd line. */
-void console_say_text(struct console *self, char *text);
+void console_forget_peers(struct console *self);
+
+/* Adds a download and tells its number, or why not. */
+void console_order(struct console *self, const struct downloads_order *order);
+
+/* Result `position` of the last search. */
+void console_order_found(struct console *self, size_t position);
+void console_print_found(struct console *self);
+
+/* Begins to look for words as `search` does; false after a line that says why not. */
+bool console_find(struct console *self, const char *text);
+
+/* Begins to print the files that this node shares; `folder` is borrowed. */
+void console_list_own(struct console *self, const char *folder);
+
+/* `5 s`, `12 min`, `3 h 20 min`, `4 d 2 h`. */
+#define DURATION_TEXT_SIZE 32
+void console_describe_ms(uint64_t ms, char ret_text[DURATION_TEXT_SIZE]);
+
+/* Tab: what may stand at the end of what was typed. */
+void console_complete(struct console *self, struct text typed);
 
 /* Commands; each has its operands checked for their number. */
 typedef void console_action(struct console *self, const struct console_command *command);
 console_action console_list, console_downloads, console_status, console_whoami, console_help, console_limit;
 console_action console_search, console_download, console_pause, console_resume, console_cancel;
 console_action console_peers, console_tracker, console_refresh;
+console_action console_push, console_share, console_unshare;
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Finding files, and the numbers by which they are fetched. */
+/* Finding files, and fetching what was found. */
 #include "node/program/console_private.h"
 
-#include "messages/shell/loop.h"
+#include "messages/name.h"
+#include "node/program/console_remote.h"
 #include "tools/cli/rows.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static void print_found(struct console *self)
+void console_print_found(struct console *self)
 {
     struct table *table = found_table_new(true);
     for (size_t i = 0; i < search_count(self->found); i++) {
@@ -46,6 +47,16 @@ static bool say_counts(struct console *self)
     return true;
 }
 
+static void say_nothing_found(struct console *self)
+{
+    struct message_search_done counts = search_counts(self->found);
+    /* A positive answer whose files were all unusable proves nothing either. */
+    bool is_proven = search_state(self->found) == SEARCH_COMPLETE && counts.silent + counts.positive == 0;
+    console_say(self, "%s",
+                is_proven ? "nothing found: no other node has it"
+                          : "nothing found, but not all nodes gave an answer: try again");
+}
+
 static void release_search(struct console *self)
 {
     search_ask_destroy(&self->search_ask);
@@ -58,10 +69,22 @@ static void take_found(struct console *self)
     self->found = search_ask_take(self->search_ask);
 }
 
-static bool start_search(struct console *self, uint8_t mode, const char *text,
-                         uint64_t (*tick)(struct console *self, uint64_t now_ms))
+static uint64_t tick_search(struct console *self, uint64_t now_ms)
 {
-    struct search_terms terms = {.mode = mode, .text = text_of(text)};
+    uint64_t next_ms = search_ask_tick(self->search_ask, now_ms);
+    if (search_state(search_ask_search(self->search_ask)) == SEARCH_RUNNING)
+        return next_ms;
+    take_found(self);
+    console_print_found(self);
+    if (say_counts(self) && search_count(self->found) == 0)
+        say_nothing_found(self);
+    console_end(self);
+    return UINT64_MAX;
+}
+
+bool console_find(struct console *self, const char *text)
+{
+    struct search_terms terms = {.mode = MODE_WORDS, .text = text_of(text)};
     struct broker_client *broker = console_broker(self);
     if (!broker)
         return false;
@@ -70,29 +93,128 @@ static bool start_search(struct console *self, uint8_t mode, const char *text,
         return false;
     }
     self->search_ask = search_ask_new(broker, &terms, CONSOLE_SEARCH_MS);
-    console_begin(self, tick, release_search);
+    console_begin(self, tick_search, release_search);
     return true;
-}
-
-static uint64_t tick_search(struct console *self, uint64_t now_ms)
-{
-    uint64_t next_ms = search_ask_tick(self->search_ask, now_ms);
-    if (search_state(search_ask_search(self->search_ask)) == SEARCH_RUNNING)
-        return next_ms;
-    take_found(self);
-    print_found(self);
-    bool is_answered = say_counts(self);
-    if (is_answered && search_count(self->found) == 0)
-        console_say(self, search_counts(self->found).silent > 0
-                              ? "nothing found, but some nodes did not answer: try again"
-                              : "nothing found: no other node has it");
-    console_end(self);
-    return UINT64_MAX;
 }
 
 void console_search(struct console *self, const struct console_command *command)
 {
     char *text = console_command_rest(command, 0);
-    start_search(self, MODE_WORDS, text, tick_search);
+    console_find(self, text);
     free(text);
+}
+
+/* Downloads. */
+
+void console_order_found(struct console *self, size_t position)
+{
+    struct found_file found = search_at(self->found, position);
+    struct downloads_source sources[SEARCH_SOURCES_MAX];
+    for (size_t i = 0; i < found.source_count; i++) {
+        const struct source_entry *source = &found.sources[i].source;
+        sources[i] = (struct downloads_source){{true, source->node}, source->host, source->port};
+    }
+    struct downloads_order order = {
+        .file = found.file, .sources = sources, .source_count = found.source_count};
+    console_order(self, &order);
+}
+
+/* All words are numbers of the last search: orders them. */
+static bool order_numbers(struct console *self, const struct console_command *command)
+{
+    size_t found_count = self->found ? search_count(self->found) : 0;
+    struct console_range range;
+    for (size_t i = 0; i < command->count; i++) {
+        if (!console_range_read(command->words[i], &range) || range.last > found_count)
+            return false;
+    }
+    for (size_t i = 0; i < command->count; i++) {
+        console_range_read(command->words[i], &range);
+        for (uint32_t number = range.first; number <= range.last; number++)
+            console_order_found(self, number - 1);
+    }
+    return true;
+}
+
+/* Asks for the name next, if it was an id that nobody has. */
+static bool go_on_with_name(struct console *self)
+{
+    if (!self->is_asking_id)
+        return false;
+    struct broker_client *broker = self->node->broker;
+    struct search_terms terms = {.mode = MODE_EXACT, .text = text_of(self->wanted)};
+    self->is_asking_id = false;
+    search_ask_destroy(&self->search_ask);
+    self->search_ask = search_ask_new(broker, &terms, CONSOLE_SEARCH_MS);
+    return true;
+}
+
+static uint64_t tick_name(struct console *self, uint64_t now_ms)
+{
+    uint64_t next_ms = search_ask_tick(self->search_ask, now_ms);
+    struct search *search = search_ask_search(self->search_ask);
+    if (search_state(search) == SEARCH_RUNNING)
+        return next_ms;
+    size_t count = search_count(search);
+    if (count == 0 && search_state(search) == SEARCH_COMPLETE && go_on_with_name(self))
+        return now_ms;
+    take_found(self);
+    if (count == 1) {
+        console_order_found(self, 0);
+    } else if (count > 1) {
+        console_print_found(self);
+        console_say(self, "these are different files: choose with 'download NUMBER'");
+    } else if (say_counts(self)) {
+        say_nothing_found(self);
+    }
+    console_end(self);
+    return UINT64_MAX;
+}
+
+static void release_name(struct console *self)
+{
+    search_ask_destroy(&self->search_ask);
+    free(self->wanted);
+    self->wanted = NULL;
+}
+
+static bool is_id_text(const char *text)
+{
+    size_t size = strlen(text);
+    return size >= 8 && size <= 64 && strspn(text, "0123456789abcdefABCDEF") == size;
+}
+
+/* Takes `name`. */
+static void download_name(struct console *self, char *name)
+{
+    struct broker_client *broker = console_broker(self);
+    struct console_range range;
+    if (name[0] == '\0' || strlen(name) > QUERY_TEXT_SIZE_MAX) {
+        console_say(self,
+                    "a name has 1 to %d bytes here: find a longer one with 'search' and take its number",
+                    QUERY_TEXT_SIZE_MAX);
+    } else if (console_range_read(name, &range) && range.last <= SEARCH_FILES_MAX && !is_id_text(name)) {
+        console_say(self, "the last search has no number %s: search first", name);
+    } else if (broker) {
+        self->is_asking_id = is_id_text(name);
+        struct search_terms terms = {.mode = self->is_asking_id ? MODE_ID : MODE_EXACT,
+                                     .text = text_of(name)};
+        self->wanted = name;
+        self->search_ask = search_ask_new(broker, &terms, CONSOLE_SEARCH_MS);
+        console_begin(self, tick_name, release_name);
+        return;
+    }
+    free(name);
+}
+
+void console_download(struct console *self, const struct console_command *command)
+{
+    struct console_target target;
+    if (command->count > 1 && console_address_read(command->words[0], &target)) {
+        char *name = console_command_rest(command, 1);
+        console_remote_download(self, &target, name);
+        free(name);
+    } else if (!order_numbers(self, command)) {
+        download_name(self, console_command_rest(command, 0));
+    }
 }

@@ -5,6 +5,7 @@
 #include "messages/shell/socket.h"
 #include "node/program/console.h"
 #include "node/program/settings.h"
+#include "node/program/shared_folders.h"
 #include "node/shell/broker_client.h"
 #include "node/shell/node_address.h"
 #include "node/shell/node_state.h"
@@ -284,6 +285,8 @@ static void on_joined(void *owner, const struct host *host, uint16_t port)
     char endpoint[ENDPOINT_FORMAT_SIZE];
     endpoint_show(&settings.broker, endpoint);
     output_note(self->output, "joined the broker %s", endpoint);
+    self->joined_ms = clock_now_ms();
+    self->seen_host = *host;
     print_ready(self, host, port);
     sd_notifyf(0, "STATUS=joined %s, serving at port %u", endpoint, port);
 }
@@ -353,6 +356,7 @@ static bool start_at_port(struct node *self)
     choose_name(self);
     if (!open_shares(self))
         return false;
+    shared_folders_open(self);
     if (!node_state_save(&self->state))
         output_note(self->output, "cannot write %s/state: %s; the next start may have another port",
                     self->state.folder, strerror(errno));

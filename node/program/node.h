@@ -34,6 +34,8 @@ struct node {
     bool is_bound; /* the data port; until the broker assigned one, nothing that needs it has started */
     bool is_trouble_with_port_told;
     bool is_ready;
+    uint64_t joined_ms;    /* the last time; 0: never */
+    struct host seen_host; /* of this node, by the broker */
 };
 
 #define NODE_AGENT "znode/" ZSWARM_VERSION

@@ -79,6 +79,8 @@ static const struct cli_option options[] = {
      &settings.accepts_pushes},
     {"push-quota", 0, "SIZE", "what they may bring in all, since the start (default 10G)", option_size,
      &settings.push_quota_bytes},
+    {"menu", 0, NULL, "begin with a menu of numbered choices instead of commands", option_flag,
+     &settings.has_menu},
     {"daemon", 0, NULL, "serve only, without a console", option_flag, &settings.is_daemon},
     {NULL, 0, NULL, NULL, NULL, NULL},
 };

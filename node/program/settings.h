@@ -17,7 +17,7 @@ struct settings {
     bool is_port_assigned;          /* by the broker; then there is no range */
     uint64_t up_rate, down_rate;    /* bytes a second; 0: no limit */
     uint64_t push_quota_bytes;
-    bool has_no_broker, is_daemon, accepts_pushes;
+    bool has_no_broker, has_menu, is_daemon, accepts_pushes;
 };
 
 /* As options_read(). The settings are the process's, filled in by it. */

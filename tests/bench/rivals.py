@@ -22,7 +22,7 @@ HELPERS = BUILD / "helpers"
 PACKAGES = {"nginx-light": "nginx", "curl": "curl", "rsync": "rsync", "aria2": "aria2c", "iproute2": "tc",
             "util-linux": "nsenter", "gcc": "cc", "cmake": "cmake", "ninja-build": "ninja", "pkg-config": "pkg-config"}
 BUILD_PACKAGES = ("libc6-dev libzmq3-dev libczmq-dev libmsgpack-dev libssl-dev libsqlite3-dev libutf8proc-dev "
-                  "libjansson-dev uthash-dev").split()
+                  "libjansson-dev libedit-dev uthash-dev").split()
 
 
 def install():

@@ -21,13 +21,14 @@
 
 /* The long options of all programs: what the config file may name. */
 static const char *const known_names[] = {
-    "accept-push", "all",      "assign-ports", "bind",         "broker",      "chunks",    "daemon",
-    "dir",         "discard",  "down",         "exact",        "exclude",     "explain",   "force",
-    "from",        "glob",     "home",         "id",           "include",     "json",      "lease",
-    "limit",       "listen",   "manifest",     "max-nodes",    "max-size",    "min-size",  "name",
-    "no-broker",   "no-serve", "output",       "per-address",  "port",        "presence",  "push-quota",
-    "quiet",       "range",    "rescan",       "search-burst", "search-rate", "seed-from", "sequential",
-    "share",       "state",    "temp",         "timeout",      "to",          "to-name",   "up",
+    "accept-push", "all",       "assign-ports", "bind",      "broker",       "chunks",      "daemon",
+    "dir",         "discard",   "down",         "exact",     "exclude",      "explain",     "force",
+    "from",        "glob",      "home",         "id",        "include",      "json",        "lease",
+    "limit",       "listen",    "manifest",     "max-nodes", "max-size",     "menu",        "min-size",
+    "name",        "no-broker", "no-serve",     "output",    "per-address",  "port",        "presence",
+    "push-quota",  "quiet",     "range",        "rescan",    "search-burst", "search-rate", "seed-from",
+    "sequential",  "share",     "state",        "temp",      "timeout",      "to",          "to-name",
+    "up",
 };
 
 enum {
