@@ -16,13 +16,8 @@ struct share_index *share_index_new(void)
 
 void entry_free(struct entry *entry)
 {
-    if (entry->folded != entry->name)
-        free(entry->folded);
-    if (entry->name != entry->place)
-        free(entry->name);
-    if (entry->path != entry->place)
-        free(entry->path);
-    free(entry->place);
+    if (entry->file.path != entry->file.place)
+        free((void *)(uintptr_t)entry->file.path); /* ours, const for those who read */
     free(entry);
 }
 

@@ -3,8 +3,8 @@
 #define NODE_SHARE_INDEX_PRIVATE_H
 
 /*
- * The tables behind share_index.h: share_merge.c takes over what a scan found, share_index.c changes single
- * files, share_lookup.c reads.
+ * The tables behind share_index.h: share_merge.c takes over what a scan found, share_names.c names it,
+ * share_index.c changes single files, share_lookup.c reads.
  *
  * Invariants: the four arrays hold the same `count` entries, each in its order; `ids` holds exactly the
  * ready ones, those with one id as a list in order of name; all marks are MARK_KEPT but during a merge.
@@ -19,15 +19,22 @@ enum mark {
     MARK_GONE, /* not found, so far */
 };
 
+/* One allocation, for there are many. The strings of `file` are in `strings`, but for a path that is not the
+ * place, which is malloc'd. */
 struct entry {
     struct shared_file file;
-    char *place; /* owned, like these three, each the same pointer as `place` or `name` when it is equal */
-    char *path, *name;
-    char *folded;
+    const char *folded; /* in `strings`; the same pointer as file.name.bytes when folding changes nothing */
     uint32_t folded_size, folded_base_offset;
     enum mark mark;
     struct entry *twin; /* the next by name with the same id */
     UT_hash_handle by_id;
+    char strings[];
+};
+
+/* A found file that is not known yet; `found` is the outcome's. */
+struct fresh_file {
+    struct scanned_file *found;
+    char *name; /* malloc'd */
 };
 
 /* What was asked for lately: reading the index notes it. */
@@ -52,6 +59,12 @@ struct share_index {
 int entry_compare_base(const struct entry *a, const struct entry *b);
 
 void entry_free(struct entry *entry);
+
+/*
+ * Names the files, so that no two have one name and none has that of an entry that stays; in order of place,
+ * where several wish for the same. Those that can have none go to the end. Returns how many have one.
+ */
+size_t share_index_name_fresh(const struct share_index *self, struct fresh_file *files, size_t count);
 
 /* Moves a file from one state to another; the id is set before READY. */
 void entry_set_state(struct share_index *self, struct entry *entry, enum share_state state);

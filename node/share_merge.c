@@ -39,12 +39,12 @@ static int compare_place(uint32_t share, const char *place, const struct entry *
 {
     if (share != entry->file.share)
         return share < entry->file.share ? -1 : 1;
-    return strcmp(place, entry->place);
+    return strcmp(place, entry->file.place);
 }
 
 static int entry_compare_place(const struct entry *a, const struct entry *b)
 {
-    return compare_place(a->file.share, a->place, b);
+    return compare_place(a->file.share, a->file.place, b);
 }
 
 static int entry_compare_name(const struct entry *a, const struct entry *b)
@@ -120,7 +120,7 @@ static void mark_folder(struct share_index *self, struct merge *merge, const str
     size_t end = bound_below(self, folder->share, folder->name, '0');
     while (position < end) {
         struct entry *entry = self->by_place[position];
-        const char *rest = entry->place + prefix_size, *slash = strchr(rest, '/');
+        const char *rest = entry->file.place + prefix_size, *slash = strchr(rest, '/');
         struct text component = {rest, slash ? (size_t)(slash - rest) : 0};
         if (!slash || !folder->folder_count ||
             !bsearch(&component, folder->folders, folder->folder_count, sizeof(char *), compare_component)) {
@@ -128,7 +128,7 @@ static void mark_folder(struct share_index *self, struct merge *merge, const str
             position++;
             continue;
         }
-        char *known = strndup(entry->place, prefix_size + component.size);
+        char *known = strndup(entry->file.place, prefix_size + component.size);
         assert(known);
         position = bound_below(self, folder->share, known, '0');
         free(known);
@@ -161,35 +161,56 @@ static void mark_scope(struct share_index *self, struct merge *merge, const stru
 
 /* What was found */
 
-static void set_path(struct entry *entry, char *path)
+static char *append(char *to, const char *text, size_t size)
 {
-    if (path && strcmp(path, entry->place) == 0) {
-        free(path);
-        path = NULL;
-    }
-    entry->path = path ? path : entry->place;
-    entry->file.path = entry->path;
+    memcpy(to, text, size);
+    to[size] = '\0';
+    return to + size + 1;
 }
 
-/* Takes over the strings. It has no name yet, and no handle. */
-static struct entry *entry_new(struct scanned_file *found)
+/* Takes over the path, if it is another one than the place. */
+static void set_path(struct entry *entry, struct scanned_file *found)
 {
-    struct entry *entry = calloc(1, sizeof *entry);
+    bool is_place = !found->path || strcmp(found->path, entry->file.place) == 0;
+    entry->file.path = is_place ? entry->file.place : found->path;
+    if (!is_place)
+        found->path = NULL;
+}
+
+/* It has no handle yet, and is in no count. */
+static struct entry *entry_new(struct scanned_file *found, const char *name)
+{
+    size_t place_size = strlen(found->name), folded_size, base_offset;
+    struct text text = text_of(name);
+    char *folded = match_fold_name(text, &folded_size, &base_offset);
+    bool has_name = strcmp(found->name, name) != 0;
+    bool has_folded = !text_equal((struct text){folded, folded_size}, text);
+    size_t strings_size =
+        place_size + 1 + (has_name ? text.size + 1 : 0) + (has_folded ? folded_size + 1 : 0);
+    struct entry *entry = calloc(1, sizeof *entry + strings_size);
     assert(entry);
-    entry->place = found->name;
-    entry->file.place = entry->place;
-    set_path(entry, found->path);
+    char *next = append(entry->strings, found->name, place_size);
+    entry->file.place = entry->strings;
+    entry->file.name = (struct text){has_name ? next : entry->strings, text.size};
+    if (has_name)
+        next = append(next, name, text.size);
+    entry->folded = has_folded ? next : entry->file.name.bytes;
+    if (has_folded)
+        append(next, folded, folded_size);
+    free(folded);
+    entry->folded_size = (uint32_t)folded_size;
+    entry->folded_base_offset = (uint32_t)base_offset;
+    set_path(entry, found);
     entry->file.share = found->share;
     entry->file.stamp = found->stamp;
     entry->file.is_executable = found->is_executable;
-    entry->file.state = SHARE_UNREADABLE; /* in no count */
-    found->name = found->path = NULL;
+    entry->file.state = SHARE_UNREADABLE;
     return entry;
 }
 
 static bool entry_is_same(const struct entry *entry, const struct scanned_file *found)
 {
-    return strcmp(entry->path, found->path ? found->path : found->name) == 0 &&
+    return strcmp(entry->file.path, found->path ? found->path : found->name) == 0 &&
            file_stamp_equal(&entry->file.stamp, &found->stamp);
 }
 
@@ -199,10 +220,9 @@ static void entry_renew(struct share_index *self, struct merge *merge, struct en
 {
     merge->ready_changed |= entry->file.state == SHARE_READY;
     entry_set_state(self, entry, SHARE_UNREADABLE); /* its size counts no more */
-    if (entry->path != entry->place)
-        free(entry->path);
-    set_path(entry, found->path);
-    found->path = NULL;
+    if (entry->file.path != entry->file.place)
+        free((void *)(uintptr_t)entry->file.path);
+    set_path(entry, found);
     entry->file.stamp = found->stamp;
     entry->file.is_executable = found->is_executable;
     entry_set_state(self, entry, SHARE_UNHASHED);
@@ -226,138 +246,50 @@ static void sort_found(struct scan_outcome *outcome)
         qsort(outcome->files, outcome->count, sizeof outcome->files[0], compare_found);
 }
 
-static void take_found(struct share_index *self, struct merge *merge, struct scan_outcome *outcome)
+/* Compares what was found with what is known; returns the number of those that are new. */
+static size_t take_found(struct share_index *self, struct merge *merge, struct scan_outcome *outcome,
+                         struct fresh_file *fresh)
 {
+    size_t fresh_count = 0;
     for (size_t i = 0; i < outcome->count; i++) {
         struct scanned_file *found = &outcome->files[i];
-        if (i > 0 && outcome->files[i - 1].share == found->share && merge->added.count > 0 && found->name &&
-            compare_place(found->share, found->name, merge->added.items[merge->added.count - 1]) == 0)
+        if (i > 0 && compare_found(found - 1, found) == 0)
             continue; /* looked at twice */
         size_t position = place_bound(self, found->share, found->name);
         struct entry *entry = position < self->count ? self->by_place[position] : NULL;
         if (!entry || compare_place(found->share, found->name, entry) != 0) {
-            entries_add(&merge->added, entry_new(found));
+            fresh[fresh_count++] = (struct fresh_file){.found = found};
             continue;
         }
         entry->mark = MARK_KEPT;
         if (!entry_is_same(entry, found))
             entry_renew(self, merge, entry, found);
     }
+    return fresh_count;
 }
 
-/* Names */
-
-/* Order of wish, so that equal ones are neighbours, the first of which gets it. */
-static int entry_compare_wish(const struct entry *a, const struct entry *b)
+static void collect_gone(struct merge *merge)
 {
-    int order = strcmp(a->name, b->name);
-    return order ? order : entry_compare_place(a, b);
-}
-
-static int compare_name_to_entry(const void *name, const void *item)
-{
-    return strcmp(name, (*(struct entry *const *)item)->name);
-}
-
-static bool is_taken(const struct share_index *self, const char *name)
-{
-    struct text text = text_of(name);
-    size_t position = share_index_lower_bound(self, text);
-    for (; position < self->count; position++) {
-        const struct entry *entry = self->by_name[position];
-        if (!text_equal(entry->file.name, text))
-            return false;
+    for (size_t i = 0; i < merge->seen_gone.count; i++) {
+        struct entry *entry = merge->seen_gone.items[i];
         if (entry->mark != MARK_GONE)
-            return true;
-    }
-    return false;
-}
-
-/*
- * A numbered name for `wish` that nobody has or wishes; *number is the last one tried. Two numbered names
- * never meet: without its number, each is the wish that it was made from.
- */
-static char *free_name(const struct share_index *self, const struct entries *wishes, const char *wish,
-                       unsigned *number)
-{
-    for (;;) {
-        char *name = name_numbered(wish, ++*number);
-        if (!is_taken(self, name) &&
-            !bsearch(name, wishes->items, wishes->count, sizeof(struct entry *), compare_name_to_entry))
-            return name;
-        free(name);
-    }
-}
-
-static void fold(struct entry *entry)
-{
-    size_t size, base_offset;
-    entry->file.name = text_of(entry->name);
-    entry->folded = match_fold_name(entry->file.name, &size, &base_offset);
-    entry->folded_size = (uint32_t)size;
-    entry->folded_base_offset = (uint32_t)base_offset;
-    /* Most names fold to themselves: keep one copy. */
-    if (text_equal((struct text){entry->folded, size}, entry->file.name)) {
-        free(entry->folded);
-        entry->folded = entry->name;
-    }
-}
-
-/* Sets the name that each added file would have if it were alone; drops those that can have none. */
-static void set_wishes(struct merge *merge)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < merge->added.count; i++) {
-        struct entry *entry = merge->added.items[i];
-        entry->name = name_clean(entry->place);
-        if (!entry->name || !name_is_valid(text_of(entry->name))) {
-            entry_free(entry);
-            merge->left_out_count++;
             continue;
-        }
-        if (strcmp(entry->name, entry->place) == 0) {
-            free(entry->name);
-            entry->name = entry->place;
-        }
-        merge->added.items[kept++] = entry;
+        entries_add(&merge->gone, entry);
+        merge->ready_changed |= entry->file.state == SHARE_READY;
     }
-    merge->added.count = kept;
 }
 
-static void name_added(struct share_index *self, struct merge *merge)
+/* Makes entries of the new ones, as many as there is room for. */
+static void add_fresh(const struct share_index *self, struct merge *merge, struct fresh_file *fresh,
+                      size_t count)
 {
-    set_wishes(merge);
-    struct entries *added = &merge->added;
-    sort_entries(added, entry_compare_wish);
-    char **numbered = calloc(added->count + 1, sizeof *numbered);
-    assert(numbered);
-    unsigned number = 1;
-    for (size_t i = 0; i < added->count; i++) {
-        const char *wish = added->items[i]->name;
-        bool is_next = i > 0 && strcmp(wish, added->items[i - 1]->name) == 0;
-        if (!is_next)
-            number = 1;
-        if (is_next || is_taken(self, wish))
-            numbered[i] = free_name(self, added, wish, &number);
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < added->count; i++) {
-        struct entry *entry = added->items[i];
-        if (numbered[i]) {
-            if (entry->name != entry->place)
-                free(entry->name);
-            entry->name = numbered[i];
-        }
-        if (name_is_valid(text_of(entry->name))) {
-            fold(entry);
-            added->items[kept++] = entry;
-            continue;
-        }
-        entry_free(entry);
-        merge->left_out_count++;
-    }
-    added->count = kept;
-    free(numbered);
+    size_t named_count = share_index_name_fresh(self, fresh, count);
+    size_t room = SHARE_FILES_MAX - (self->count - merge->gone.count);
+    for (size_t i = 0; i < named_count && i < room; i++)
+        entries_add(&merge->added, entry_new(fresh[i].found, fresh[i].name));
+    merge->left_out_count = count - merge->added.count;
+    for (size_t i = 0; i < named_count; i++)
+        free(fresh[i].name);
 }
 
 /* Content that moved */
@@ -488,27 +420,6 @@ static void splice_handles(struct share_index *self, struct merge *merge)
     self->by_handle = spliced;
 }
 
-/* Keeps as many of the added as there is room for. */
-static void limit_added(const struct share_index *self, struct merge *merge)
-{
-    size_t room = SHARE_FILES_MAX - (self->count - merge->gone.count);
-    while (merge->added.count > room) {
-        entry_free(merge->added.items[--merge->added.count]);
-        merge->left_out_count++;
-    }
-}
-
-static void collect_gone(struct merge *merge)
-{
-    for (size_t i = 0; i < merge->seen_gone.count; i++) {
-        struct entry *entry = merge->seen_gone.items[i];
-        if (entry->mark != MARK_GONE)
-            continue;
-        entries_add(&merge->gone, entry);
-        merge->ready_changed |= entry->file.state == SHARE_READY;
-    }
-}
-
 static void rebuild(struct share_index *self, struct merge *merge)
 {
     for (size_t i = 0; i < merge->added.count; i++)
@@ -533,10 +444,12 @@ bool share_index_scanned(struct share_index *self, struct scan_outcome *outcome)
     struct merge merge = {0};
     sort_found(outcome);
     mark_scope(self, &merge, outcome);
-    take_found(self, &merge, outcome);
+    struct fresh_file *fresh = calloc(outcome->count + 1, sizeof *fresh);
+    assert(fresh);
+    size_t fresh_count = take_found(self, &merge, outcome, fresh);
     collect_gone(&merge);
-    name_added(self, &merge);
-    limit_added(self, &merge);
+    add_fresh(self, &merge, fresh, fresh_count);
+    free(fresh);
     bool changed = merge.gone.count > 0 || merge.added.count > 0 || merge.renewed.count > 0;
     if (changed)
         rebuild(self, &merge);

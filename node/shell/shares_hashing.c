@@ -52,7 +52,9 @@ static void queue(struct shares *self, const struct shared_file *file)
 static uint64_t quiet_ms(const struct shares *self, const struct shared_file *file)
 {
     struct timespec now;
-    if (!self->watch) /* nobody tells of a later change; what is read too soon is read again */
+    /* Without a watch nobody tells of a later change, so what is read too soon is read again. And what was
+     * there at the start is hardly ever being written. */
+    if (!self->watch || file->handle < self->scan.first_handles_end)
         return 0;
     clock_gettime(CLOCK_REALTIME, &now);
     return watch_quiet_ms(&file->stamp, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);

@@ -152,6 +152,8 @@ static void end_scan(struct shares *self)
         scan->safety_ms = scan->now_ms +
                           (interval_ms > SHARES_SAFETY_INTERVAL_MS ? interval_ms : SHARES_SAFETY_INTERVAL_MS);
     scan->current = 0;
+    if (scan->first_handles_end == UINT64_MAX)
+        scan->first_handles_end = share_index_last_handle(self->index) + 1;
     report_notes(self, scan_take_notes(scan->scan), is_all);
     self->report_count = 0;
     hashing_retry(self);
@@ -338,6 +340,7 @@ void scanning_remove(struct shares *self, uint32_t share)
 void scanning_init(struct shares *self)
 {
     self->scan.job = (struct job){.run = run_step, .done = done_step};
+    self->scan.first_handles_end = UINT64_MAX;
     self->scan.scan = scan_new(self->workers, NULL);
     self->rules = watch_rules_new();
 }
