@@ -201,6 +201,12 @@ static void tell_lost(struct folder *self)
                   plural(count, "file is", "files are"), self->text);
 }
 
+static void tell_interrupted(struct folder *self)
+{
+    output_exit(self->output, EXIT_INCOMPLETE);
+    output_reason(self->output, "'%s': interrupted; the same command goes on", self->text);
+}
+
 static void tell_end(struct folder *self)
 {
     const struct gathered *gathered = &self->gathered;
@@ -209,8 +215,7 @@ static void tell_end(struct folder *self)
         output_note(self->output, "and %zu more that could not be fetched",
                     self->failed_count - FOLDER_TOLD_MAX);
     if (transfers_is_interrupted(self->transfers)) {
-        output_exit(self->output, EXIT_INCOMPLETE);
-        output_reason(self->output, "'%s': interrupted; the same command goes on", self->text);
+        tell_interrupted(self);
     } else {
         tell_lost(self);
     }
@@ -324,6 +329,8 @@ void folder_fetch(struct transfers *transfers, struct output *output, const stru
     if (is_gathered && catalogue_count(self->gathered.catalogue) > 0 && is_unambiguous(self) &&
         open_root(self))
         fetch_tree(self);
+    else if (!is_gathered && transfers_is_interrupted(transfers))
+        tell_interrupted(self);
     if (self->root_fd >= 0)
         close(self->root_fd);
     selection_destroy(&selection);

@@ -282,7 +282,9 @@ static void fetch_one(struct transfers *self, const struct target *target, struc
     enum existing existing = existing_check(&site);
     if (existing == EXISTING_SAME)
         progress_same(self->progress);
-    else if (existing == EXISTING_NONE && !self->is_interrupted && seeds_open(&self->seeds, &site))
+    else if (self->is_interrupted)
+        transfer_tell_outcome(self);
+    else if (existing == EXISTING_NONE && seeds_open(&self->seeds, &site))
         run_fetch(self);
     seeds_close(&self->seeds);
     progress_destroy(&self->progress);

@@ -6,7 +6,7 @@
  * One connection of a small program to a broker or a node, used by one thread that has nothing else to do:
  * send a request, wait for what comes. Stray messages are answered or dropped as the protocol says.
  *
- * SIGINT and SIGTERM end the program, for it has no state to save.
+ * SIGINT and SIGTERM end the program, or go to its handlers, for it has no state to save.
  */
 
 #include "messages/message.h"

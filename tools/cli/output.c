@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct output {
     const char *program;
@@ -30,11 +31,54 @@ int exit_combine(int a, int b)
     return EXIT_DONE;
 }
 
+/* With --json a signal that ends the program comes here, for there must be a `done` then too. */
+static const struct output *interruptible;
+static volatile sig_atomic_t is_printing, was_interrupted;
+
+/* Only what a signal handler may call. */
+static void end_interrupted(void)
+{
+    static char line[] = "{\"event\":\"done\",\"exit\":3,\"error\":\"interrupted\"}\n";
+    int code = exit_combine(interruptible->exit_code, EXIT_INCOMPLETE);
+    *strchr(line, '0' + EXIT_INCOMPLETE) = (char)('0' + code);
+    _exit(write(STDOUT_FILENO, line, sizeof line - 1) < 0 ? EXIT_ERROR : code);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    was_interrupted = 1;
+    if (!is_printing)
+        end_interrupted();
+}
+
+static void begin_line(void)
+{
+    is_printing = 1;
+}
+
+static void end_line(void)
+{
+    is_printing = 0;
+    if (was_interrupted && interruptible)
+        end_interrupted();
+}
+
+static void catch_signals(const struct output *self)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    interruptible = self;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 struct output *output_new(const char *program, bool is_json)
 {
     struct output *self = calloc(1, sizeof *self);
     assert(self);
     signal(SIGPIPE, SIG_IGN);
+    if (is_json)
+        catch_signals(self);
     self->program = program;
     self->is_json = is_json;
     self->figures = json_object();
@@ -161,12 +205,14 @@ void output_event(struct output *self, json_t *event)
         char *line = json_dumps(event, JSON_ENSURE_ASCII | JSON_COMPACT | JSON_REAL_PRECISION(10));
         assert(line);
         bool is_written = true;
+        begin_line();
         for (const char *p = line; *p && is_written; p++) {
             /* DEL is the one control character that jansson takes for printable ASCII. */
             is_written = (*p == '\x7f' ? fputs("\\u007f", stdout) : putchar(*p)) != EOF;
         }
         free(line);
         check_stdout(self, is_written && putchar('\n') != EOF && fflush(stdout) == 0);
+        end_line();
     }
     json_decref(event);
 }
@@ -180,6 +226,11 @@ int output_finish(struct output **self_p)
 {
     struct output *self = *self_p;
     output_flush(self);
+    if (interruptible == self) { /* from here on there is nothing to interrupt */
+        signal(SIGINT, SIG_IGN);
+        signal(SIGTERM, SIG_IGN);
+        interruptible = NULL;
+    }
     json_t *done = event_new("done");
     json_object_set_new(done, "exit", json_integer(self->exit_code));
     if (self->error)

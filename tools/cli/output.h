@@ -5,7 +5,8 @@
 /*
  * What a program prints. Results go to stdout, as lines or, with --json, as one JSON object a line;
  * everything else goes to stderr. Text from outside is escaped here, whoever printed it. The exit code is
- * gathered on the way, and the last JSON line, `done`, is printed by output_finish(), whatever happened.
+ * gathered on the way, and the last JSON line, `done`, is printed by output_finish(), whatever happened. With
+ * --json that holds for SIGINT and SIGTERM too, where nobody else catches them: exit 3.
  *
  * Stdout that cannot be written to is an error like others: one line on stderr, exit 2. SIGPIPE is ignored.
  */
