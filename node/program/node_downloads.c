@@ -66,19 +66,19 @@ static void on_ended(void *owner, const struct downloads_view *view)
 }
 
 /* Its hashes are known: others find it at once, and it is not hashed again. */
-static void on_landed(void *owner, const struct downloads_landing *landing)
+static bool on_landed(void *owner, const struct downloads_landing *landing)
 {
     struct node *self = owner;
     struct file_stamp stamp;
     if (stamp_read(landing->fd, &stamp) != 0)
-        return; /* the share finds it by itself */
+        return true; /* the share finds it by itself */
     struct hash *layer = NULL;
     if (landing->layer) {
         layer = calloc(landing->layer_count, sizeof *layer);
         assert(layer);
         memcpy(layer, landing->layer, landing->layer_count * sizeof *layer);
     }
-    shares_adopt(self->shares, landing->path, &stamp, &landing->root, layer);
+    return shares_adopt(self->shares, landing->path, &stamp, &landing->root, layer);
 }
 
 static void on_trouble(void *owner, const char *text)

@@ -66,9 +66,15 @@ static bool was_touched(struct chunk_store *self)
     return was_touched;
 }
 
-static bool sync_folder(const struct chunk_store *self)
+static bool sync_folder(int fd)
 {
-    return fsync(self->folder_fd) == 0 || errno == EINVAL; /* some network file systems cannot sync folders */
+    return fsync(fd) == 0 || errno == EINVAL; /* some network file systems cannot sync folders */
+}
+
+/* The new name first: a power failure in between leaves both names rather than none. */
+static bool sync_folders(const struct chunk_store *self)
+{
+    return sync_folder(self->folder_fd) && (self->temp_fd == self->folder_fd || sync_folder(self->temp_fd));
 }
 
 /* ` (2)` before the extension, or the next number that is free. 0 or an errno. */
@@ -98,7 +104,7 @@ static enum publish_result give_name(struct chunk_store *self, int fd, const cha
     if (error == EEXIST && conflict == CONFLICT_NUMBERS)
         error = rename_numbered(self, fd, from);
     if (error == 0)
-        return sync_folder(self) ? PUBLISH_OK : PUBLISH_FAILED;
+        return sync_folders(self) ? PUBLISH_OK : PUBLISH_FAILED;
     errno = error;
     return error == EEXIST ? PUBLISH_EXISTS : PUBLISH_FAILED;
 }

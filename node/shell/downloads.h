@@ -67,8 +67,9 @@ struct downloads_landing {
 
 struct downloads_events {
     void *owner;
-    void (*ended)(void *owner, const struct downloads_view *view);        /* done or failed; to tell people */
-    void (*landed)(void *owner, const struct downloads_landing *landing); /* for the share to find it */
+    void (*ended)(void *owner, const struct downloads_view *view); /* done or failed; to tell people */
+    /* A new file, for the share to have: true when it will; until then it is served on. */
+    bool (*landed)(void *owner, const struct downloads_landing *landing);
     void (*trouble)(void *owner, const char *text); /* a line for a person, unescaped: with the list file */
 };
 

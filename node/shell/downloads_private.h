@@ -88,6 +88,16 @@ void runner_stop(struct runner *self);
 bool runner_is_over(const struct runner *self);
 void runner_destroy(struct runner **self_p);
 
+/* It is there, under its target: for the list, and for whoever is told. */
+void runner_done(struct runner *self);
+
+/*
+ * Is the very file there already (downloads_existing.c)? From the name that comes next: its own, then those
+ * with a number, up to one that no file has. While `is_hashing` one of them may be it; then it is done, or
+ * this is to be called again.
+ */
+void runner_look(struct runner *self);
+
 void runner_add_source(struct runner *self, const struct downloads_source *source);
 
 /*

@@ -100,7 +100,7 @@ static char *path_of_target(const struct runner *self)
     return path;
 }
 
-static void done(struct runner *self)
+void runner_done(struct runner *self)
 {
     char *path = path_of_target(self);
     download_list_done(self->downloads->list, self->number, path);
@@ -110,15 +110,13 @@ static void done(struct runner *self)
 
 /* Landing. */
 
-static void tell_landed(struct runner *self)
+/* True when the share will have it. */
+static bool tell_landed(struct runner *self)
 {
     struct downloads *downloads = self->downloads;
     int fd = fetch_reader(self->fetch);
-    if (!downloads->events.landed || fd < 0) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
+    if (fd < 0)
+        return true; /* it finds it by itself */
     char *path = path_of_target(self);
     struct downloads_landing landing = {
         .path = path,
@@ -127,9 +125,10 @@ static void tell_landed(struct runner *self)
         .layer = fetch_layer(self->fetch),
         .layer_count = fetch_layout(self->fetch)->chunk_count,
     };
-    downloads->events.landed(downloads->events.owner, &landing);
+    bool is_in_share = downloads->events.landed(downloads->events.owner, &landing);
     close(fd);
     free(path);
+    return is_in_share;
 }
 
 /* The fetch is over, but its descriptor and its layer serve on until the share has the file. */
@@ -144,9 +143,8 @@ static void land(struct runner *self, uint64_t now_ms)
     source_search_destroy(&self->search);
     fetch_stop(self->fetch);
     self->state = RUNNER_LANDED;
-    self->retry_ms = now_ms + DOWNLOADS_HELD_MS;
-    tell_landed(self);
-    done(self);
+    self->retry_ms = tell_landed(self) ? now_ms + DOWNLOADS_HELD_MS : now_ms;
+    runner_done(self);
 }
 
 /* The user removed it before the share has seen it. */
@@ -387,71 +385,7 @@ static void try_fetching(struct runner *self, const struct listed_download *item
     fail(self, reason);
 }
 
-/* Looking whether it is there already. */
-
-static void on_hashed(void *owner, struct file_hash_result *result)
-{
-    struct runner *self = owner;
-    self->is_hashing = false;
-    if (self->state != RUNNER_LOOKING)
-        return; /* it was paused meanwhile */
-    bool is_same = result->status == FILE_HASH_READY && result->stamp.size == self->file.size &&
-                   hash_equal(&result->root, &self->file.root);
-    if (!is_same) {
-        self->look_number++;
-        return;
-    }
-    char *name = name_numbered(self->target, self->look_number);
-    if (self->look_number > 1) {
-        free(self->target);
-        self->target = name;
-    } else {
-        free(name);
-    }
-    runner_stop(self);
-    done(self);
-}
-
-enum look {
-    LOOK_NONE,      /* no file has the name */
-    LOOK_DIFFERENT, /* one has, of another size */
-    LOOK_HASHING,   /* it may be the same: on_hashed() tells */
-};
-
-static enum look look_at(struct runner *self, const char *name)
-{
-    const struct downloads_config *config = &self->downloads->config;
-    struct stat status;
-    int folder_fd = open(config->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder_fd < 0)
-        return LOOK_NONE;
-    int fd = -1;
-    struct file_stamp stamp;
-    bool exists = share_stat(folder_fd, name, &status) == 0;
-    if (exists && S_ISREG(status.st_mode) && (uint64_t)status.st_size == self->file.size)
-        fd = share_open(folder_fd, name, &stamp);
-    close(folder_fd);
-    if (fd < 0)
-        return exists ? LOOK_DIFFERENT : LOOK_NONE;
-    self->is_hashing = true;
-    file_hash_start_open(config->workers, fd, workers_count(config->workers) + 1, on_hashed, self);
-    return LOOK_HASHING;
-}
-
-/* From the name that comes next; a file may have the name with a number of an earlier download. */
-static void look_further(struct runner *self)
-{
-    enum look look = LOOK_DIFFERENT;
-    for (; look == LOOK_DIFFERENT && self->look_number <= PUBLISH_NUMBER_MAX; self->look_number++) {
-        char *name = self->look_number == 1 ? text_copy(text_of(self->target))
-                                            : name_numbered(self->target, self->look_number);
-        look = look_at(self, name);
-        free(name);
-        if (look == LOOK_HASHING)
-            return;
-    }
-    self->look_number = 0; /* none of them is it */
-}
+/* The whole of it. */
 
 static void tick_looking(struct runner *self, const struct listed_download *item, uint64_t now_ms)
 {
@@ -460,7 +394,7 @@ static void tick_looking(struct runner *self, const struct listed_download *item
     self->state = RUNNER_LOOKING;
     /* A share that knows all its files would have known this one: no stranger makes us hash another again. */
     if (!item->is_pushed || !holdings_is_settled(self->downloads->config.holdings))
-        look_further(self);
+        runner_look(self);
     if (!self->is_hashing)
         try_fetching(self, item, now_ms);
 }

@@ -39,8 +39,8 @@ static char path_of_folder[256], path_of_temp[256], path_of_list[256];
 static struct {
     unsigned done_count, failed_count, landed_count, trouble_count;
     char reason[256], target[256];
-    bool was_layer_right;
-} told;
+    bool was_layer_right, is_shared;
+} told = {.is_shared = true};
 
 /* Events. */
 
@@ -53,7 +53,7 @@ static void on_ended(void *owner, const struct downloads_view *view)
     snprintf(told.target, sizeof told.target, "%s", view->target ? view->target : "");
 }
 
-static void on_landed(void *owner, const struct downloads_landing *landing)
+static bool on_landed(void *owner, const struct downloads_landing *landing)
 {
     (void)owner;
     uint8_t bytes[CONTENT_SIZE];
@@ -61,6 +61,7 @@ static void on_landed(void *owner, const struct downloads_landing *landing)
     told.was_layer_right = !landing->layer && hash_equal(&landing->root, &file.root);
     cr_expect(eq(sz, (size_t)pread(landing->fd, bytes, sizeof bytes, 0), sizeof bytes));
     cr_expect(eq(int, access(landing->path, F_OK), 0));
+    return told.is_shared;
 }
 
 static void on_trouble(void *owner, const char *text)
@@ -365,6 +366,16 @@ Test(downloads, what_was_removed_before_the_share_saw_it_is_held_no_longer)
     run_until(has_ended);
     cr_assert(eq(int, unlink(folder_path(&folder, "Download/film.mkv")), 0));
     run_until(is_forgotten);
+}
+
+Test(downloads, what_no_share_will_have_is_not_held)
+{
+    told.is_shared = false;
+    write_partial();
+    add();
+    run_until(has_ended);
+    run_until(is_forgotten);
+    cr_expect(holds_content("Download/film.mkv"));
 }
 
 /* What cannot land. */
