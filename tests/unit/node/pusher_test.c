@@ -158,7 +158,9 @@ Test(pusher, a_node_that_comes_and_goes_is_given_up_in_ever_longer_pauses)
     while (pusher_state(w.pusher) != PUSHER_TIMED_OUT) {
         cr_assert(lt(u64, w.now_ms, begin_ms + 2 * TIMEOUT_MS));
         lose(&w);
-        tick(&w, pause_ms);
+        tick(&w, pause_ms - 1);
+        cr_assert(not(pusher_must_connect(w.pusher, w.now_ms)));
+        tick(&w, 1);
         if (pusher_is_over(w.pusher))
             break;
         connect_node(&w);
@@ -356,6 +358,7 @@ Test(pusher, while_it_surely_lacks_some_of_a_part_it_is_not_asked)
     struct world w = world_new();
     start(&w, 10 * CHUNK, some);
     accept_offer(&w, 8); /* one of ours at least */
+    confirm(&w, 5, 5);   /* by another pusher */
     tick(&w, TIMEOUT_MS - 1);
     cr_assert(eq(sz, w.effects.count, 0));
     tick(&w, 1);
