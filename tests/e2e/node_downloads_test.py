@@ -228,6 +228,45 @@ class NodeDownloads(EndToEnd):
             piece = client.read(tree.id_of(data), chunk * size, size)
             self.assertTrue(piece == data[chunk * size:(chunk + 1) * size], "other bytes")
 
+    # By command.
+
+    def command(self, node, line):
+        node.popen.stdin.write(line.encode() + b"\n")
+        node.popen.stdin.flush()
+
+    def slow_by_command(self):
+        """A node that was told to fetch, slowly, and of which some has come."""
+        self.data = random_bytes(24 * MIB)
+        self.source({"film.mkv": self.data})
+        node = self.getter(args=("--down", "4M"), stdin=subprocess.PIPE)
+        self.command(node, "download film.mkv")
+        wait_until(lambda: self.partial() > 2 * MIB, "a part")
+        return node
+
+    def test_it_can_be_paused_and_resumed(self):
+        node = self.slow_by_command()
+        self.command(node, "pause 1")
+        self.command(node, "downloads")
+        node.wait_stdout(r"^ *1 +paused ")
+        with PeerClient(node.endpoint) as client:
+            client.hello()
+            wait_until(lambda: opens(client, self.data) is None, "that nothing is served any more")
+        self.assertGreater(self.partial(), 2 * MIB)
+        self.command(node, "limit down 100M")
+        self.command(node, "resume 1")
+        self.wait_landed("film.mkv", self.data)
+
+    def test_what_is_cancelled_leaves_nothing(self):
+        node = self.slow_by_command()
+        self.command(node, "cancel 1")
+        wait_until(lambda: self.partial() == 0, "that the partial file is gone")
+        node.terminate()
+        self.assertEqual(self.world.path("state", "getter", "downloads").read_text(), "")
+
+    def test_what_was_ordered_survives_a_kill(self):
+        self.slow_by_command().kill()
+        self.goes_on()
+
     # What is wrong.
 
     def test_a_damaged_list_is_told_and_what_is_good_in_it_goes_on(self):
