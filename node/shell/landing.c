@@ -219,7 +219,8 @@ static bool is_untouched(int fd, const struct landing_file *file)
 {
     struct stat status;
     const struct file_attributes *attributes = &file->attributes;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || (uint64_t)status.st_size != file->size)
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1 ||
+        (uint64_t)status.st_size != file->size)
         return false;
     uint64_t mtime_ms = (uint64_t)status.st_mtim.tv_sec * 1000 + (uint64_t)status.st_mtim.tv_nsec / 1000000;
     return (attributes->has_mtime && mtime_ms == attributes->mtime_ms) || holds_file(fd, file);
