@@ -91,7 +91,9 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
     struct console *self = owner;
     uint64_t work_ms = self->work.tick ? self->work.tick(self, now_ms) : UINT64_MAX;
     uint64_t menu_ms = self->menu && !self->work.tick ? menu_tick(self->menu, now_ms) : UINT64_MAX;
-    return work_ms < menu_ms ? work_ms : menu_ms;
+    uint64_t learn_ms = console_learn_tick(self, now_ms);
+    uint64_t next_ms = work_ms < menu_ms ? work_ms : menu_ms;
+    return next_ms < learn_ms ? next_ms : learn_ms;
 }
 
 struct broker_client *console_broker(struct console *self)
@@ -212,6 +214,7 @@ void console_destroy(struct console **self_p)
     terminal_destroy(&self->terminal);
     console_pipe_destroy(&self->pipe);
     search_destroy(&self->found);
+    peers_ask_destroy(&self->peers_learnt);
     console_forget_peers(self);
     loop_remove_ticker(self->node->loop, self);
     free(self);
@@ -255,6 +258,8 @@ void console_open(struct console *self)
         console_say(self, "no console: %s; serving without it", strerror(errno));
     } else {
         if (has_editing)
+            console_learn_peers(self);
+        if (has_editing && !settings.has_menu)
             console_say(self, "'help' lists the commands, 'quit' ends this node");
         if (settings.has_menu)
             self->menu = menu_new(self, true);

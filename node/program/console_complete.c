@@ -152,6 +152,8 @@ void console_complete(struct console *self, struct text typed)
     if (tail.index == 0)
         add_commands(&candidates);
     else if (row)
+        console_learn_peers(self); /* for the next Tab */
+    if (tail.index > 0 && row)
         add_operands(&candidates, self, row->verb, tail.index);
     if (candidates.count > 0)
         qsort(candidates.items, candidates.count, sizeof *candidates.items, compare);

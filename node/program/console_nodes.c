@@ -22,6 +22,26 @@ void console_forget_peers(struct console *self)
     self->peer_count = 0;
 }
 
+void console_learn_peers(struct console *self)
+{
+    struct broker_client *broker = self->node->broker;
+    if (!self->peers_learnt && broker && broker_client_is_joined(broker))
+        self->peers_learnt = peers_ask_new(broker, CONSOLE_ANSWER_MS);
+}
+
+uint64_t console_learn_tick(struct console *self, uint64_t now_ms)
+{
+    uint64_t next_ms = self->peers_learnt ? peers_ask_tick(self->peers_learnt, now_ms) : UINT64_MAX;
+    if (!self->peers_learnt || next_ms != UINT64_MAX)
+        return next_ms;
+    if (!peers_ask_problem(self->peers_learnt)) {
+        console_forget_peers(self);
+        self->peers = peers_ask_take(self->peers_learnt, &self->peer_count);
+    }
+    peers_ask_destroy(&self->peers_learnt);
+    return UINT64_MAX;
+}
+
 static uint64_t tick_peers(struct console *self, uint64_t now_ms)
 {
     uint64_t next_ms = peers_ask_tick(self->peers_ask, now_ms);

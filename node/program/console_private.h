@@ -45,7 +45,8 @@ struct console {
     struct console_push *push;
     struct listed_peer *peers; /* those that were listed last, for completion */
     size_t peer_count;
-    const char *list_folder; /* of list: only files in it; NULL for all */
+    struct peers_ask *peers_learnt; /* asked for completion alone, beside any command */
+    const char *list_folder;        /* of list: only files in it; NULL for all */
     size_t list_position, list_count;
     bool is_open;
     bool was_interrupted; /* and nothing was typed since */
@@ -65,6 +66,10 @@ struct broker_client *console_broker(struct console *self);
 #define console_print(self, ...) output_line((self)->output, __VA_ARGS__)
 
 void console_forget_peers(struct console *self);
+
+/* Asks who is there, silently, for the next completion. The tick takes the answer, as of *_ask_tick(). */
+void console_learn_peers(struct console *self);
+uint64_t console_learn_tick(struct console *self, uint64_t now_ms);
 
 /* Adds a download and tells its number, or why not. */
 void console_order(struct console *self, const struct downloads_order *order);
