@@ -4,7 +4,7 @@
  * what a node says under a wrong rid, of another file, out of order or out of bounds counts, crashes or takes
  * for ever.
  */
-#include "pusher_world.h"
+#include "tests/unit/node/pusher_world.h"
 
 Test(pusher_answers, each_refusal_of_an_offer_has_its_end)
 {

@@ -4,7 +4,7 @@
  * push ends too early, never, or as if all were well; a node that gets nowhere keeps us for ever; what was
  * not offered is given away.
  */
-#include "pusher_world.h"
+#include "tests/unit/node/pusher_world.h"
 
 /* Chunks 2, 3 and 4 of ten. */
 static const uint8_t some[] = {0x38, 0x00};

@@ -39,7 +39,7 @@ Test(partial_name, other_names_are_not)
                                           ".a.a1b2c3d4e5f6"};
     char long_entry[PARTIAL_NAME_SIZE + 20];
     memset(long_entry, 'x', sizeof long_entry);
-    strcpy(long_entry + sizeof long_entry - 20, ".a1b2c3d4e5f6.zpart");
+    memcpy(long_entry + sizeof long_entry - 20, ".a1b2c3d4e5f6.zpart", 20);
     long_entry[0] = '.';
     struct partial_name name;
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
