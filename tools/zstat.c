@@ -12,9 +12,7 @@ static struct {
 } settings = {.broker = {"127.0.0.1", BROKER_PORT_DEFAULT}, .timeout_ms = 30000};
 
 static const struct cli_option options[] = {
-    OPTION_ROW_BROKER(&settings.broker),
-    OPTION_ROW_TIMEOUT(&settings.timeout_ms, "give up after S seconds without an answer (default 30)"),
-    OPTION_ROW_JSON(&settings.is_json),
+    OPTION_ROWS_ASK(&settings.broker, &settings.timeout_ms, &settings.is_json),
     {NULL, 0, NULL, NULL, NULL, NULL},
 };
 

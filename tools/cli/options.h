@@ -78,6 +78,12 @@ const char *option_endpoint(void *target, const char *value); /* struct endpoint
         "json", 0, NULL, "one JSON object a line", option_flag, (flag)                                       \
     }
 
+/* All that a program has which asks the broker one thing. */
+#define OPTION_ROWS_ASK(endpoint, ms, flag)                                                                  \
+    OPTION_ROW_BROKER(endpoint),                                                                             \
+        OPTION_ROW_TIMEOUT(ms, "give up after S seconds without an answer (default 30)"),                    \
+        OPTION_ROW_JSON(flag)
+
 /* Bytes or chunks, counted from 0, both included. */
 struct option_span {
     bool is_given;

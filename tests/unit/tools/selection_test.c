@@ -75,7 +75,7 @@ Test(selection, a_component_that_fits_no_folder_is_told)
     cr_expect(eq(int, look(selection, name), SELECTION_WANTED));
     name[2 + 255] = 'x';
     cr_expect(eq(int, look(selection, name), SELECTION_LONG));
-    strcat(name, "/y");
+    memcpy(name + 2 + 256, "/y", 3);
     cr_expect(eq(int, look(selection, name), SELECTION_LONG));
     selection_destroy(&selection);
 }
