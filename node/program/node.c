@@ -247,7 +247,8 @@ static bool open_shares(struct node *self)
         if (!add_share(self, settings.shares.items[i], false))
             return false;
     }
-    return (settings.shares.count > 0 && !settings.home) || add_home(self);
+    bool has_home = settings.shares.count == 0 || settings.home;
+    return (!has_home || add_home(self)) && node_choose_folders(self);
 }
 
 static bool start_threads(struct node *self)

@@ -44,8 +44,9 @@ struct node {
  * False after an error that was told; node_stop() then too. */
 bool node_start(struct node *self);
 
-/* Its downloads (node_downloads.c): once everything else runs; false after an error that was told. After the
- * workers have ended. */
+/* Its downloads (node_downloads.c): where they land, before it is ready; then, once everything else runs,
+ * they themselves. False after an error that was told. Released after the workers have ended. */
+bool node_choose_folders(struct node *self);
 bool node_start_downloads(struct node *self);
 void node_release_downloads(struct node *self);
 

@@ -35,6 +35,7 @@ static void choose_folders(struct node *self)
             has_home ? join(self->state.home, "Temp") : join(self->download_folder, ".zswarm");
     assert(self->download_folder);
     assert(self->temp_folder);
+    shares_hide(self->shares, self->temp_folder);
 }
 
 /* Folders are made when they are needed. Those that are there already, or were asked for, are looked at now.
@@ -87,11 +88,14 @@ static void on_trouble(void *owner, const char *text)
     output_note(self->output, "%s", text);
 }
 
-bool node_start_downloads(struct node *self)
+bool node_choose_folders(struct node *self)
 {
     choose_folders(self);
-    if (!check_folders(self))
-        return false;
+    return check_folders(self);
+}
+
+bool node_start_downloads(struct node *self)
+{
     self->download_list = node_state_path(&self->state, "downloads");
     struct downloads_config config = {
         .loop = self->loop,

@@ -335,6 +335,18 @@ void scan_watch(struct scan *self, int fd, const char *path, const char *name)
     self->result.where = *path == '/' ? copy_of(path) : join(item->folder->path, path);
 }
 
+/* Compared as a folder, not as a path: it may be made at any time, and links lead to it. */
+static bool is_hidden(struct scan *self, const struct stat *status)
+{
+    struct stat hidden;
+    if (!self->hidden || stat(self->hidden, &hidden) != 0 || hidden.st_dev != status->st_dev ||
+        hidden.st_ino != status->st_ino)
+        return false;
+    if (!*self->item->place.path)
+        scan_note_path(self, "", "unfinished downloads are kept there");
+    return true;
+}
+
 /* Opens the folder of the item. NULL after an error that was noted, and brought to the outcome. */
 static DIR *open_folder(struct scan *self, struct ancestor **ret_ancestor)
 {
@@ -343,7 +355,7 @@ static DIR *open_folder(struct scan *self, struct ancestor **ret_ancestor)
     struct stat status;
     if (fd >= 0 && fstat(fd, &status) == 0) {
         *ret_ancestor = ancestor_new(self, &status, item->above);
-        if (is_loop(*ret_ancestor)) {
+        if (is_loop(*ret_ancestor) || is_hidden(self, &status)) {
             close(fd);
             add_gone(self);
             return NULL;
@@ -483,6 +495,11 @@ struct scan *scan_new(const struct workers *workers, struct watch *watch)
     self->workers = workers;
     self->watch = watch;
     return self;
+}
+
+void scan_hide(struct scan *self, const char *path)
+{
+    self->hidden = path;
 }
 
 static void release_result(struct scan_result *result)

@@ -45,6 +45,9 @@ struct scan;
 struct scan *scan_new(const struct workers *workers, struct watch *watch);
 void scan_destroy(struct scan **self_p);
 
+/* A folder that is left out wherever it is met; it need not exist yet. Borrowed; NULL for none. */
+void scan_hide(struct scan *self, const char *path);
+
 /*
  * A place to look at: a file, a folder or nothing any more. "" is the share itself. `is_deep`: all folders
  * below too; else only those that are not watched yet. The folder is borrowed until the scan is idle.

@@ -37,6 +37,7 @@ struct item {
 struct scan {
     const struct workers *workers;
     struct watch *watch;
+    const char *hidden; /* a folder that is left out; NULL for none */
     struct item *items; /* the last one is the next */
     size_t item_count, item_room;
     struct ancestor *ancestors;

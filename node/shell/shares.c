@@ -132,6 +132,7 @@ void shares_destroy(struct shares **self_p)
     for (size_t i = 0; i < self->message_count; i++)
         free(self->messages[i]);
     scan_notes_release(&self->notes);
+    free(self->hidden);
     free(self);
     *self_p = NULL;
 }
@@ -186,6 +187,14 @@ bool shares_add_folder(struct shares *self, const char *path, bool is_flat)
     share_folder_release(&folder);
     errno = ENOSPC;
     return false;
+}
+
+void shares_hide(struct shares *self, const char *path)
+{
+    assert(!self->hidden);
+    self->hidden = strdup(path);
+    assert(self->hidden);
+    scan_hide(self->scan.scan, self->hidden);
 }
 
 int shares_add_manifest(struct shares *self, const char *path)

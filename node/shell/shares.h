@@ -42,6 +42,10 @@ void shares_destroy(struct shares **self_p);
  */
 bool shares_add_folder(struct shares *self, const char *path, bool is_flat);
 
+/* Whatever is below this folder is not shared: what is unfinished is there. It need not exist yet. Before the
+ * first tick. */
+void shares_hide(struct shares *self, const char *path);
+
 /*
  * Shares what a manifest names, as it says now and whenever it changes (manifest_file.h). Before the folders,
  * so that its names go before theirs. 0, or an errno: EINVAL when it is no regular file, EFBIG when it is too

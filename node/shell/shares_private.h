@@ -105,6 +105,7 @@ struct shares {
     struct share_folder folders[SHARES_FOLDERS_MAX]; /* path NULL: a free place */
     size_t folder_end;                               /* no place from here on was ever used */
     uint64_t removed;                                /* mask: shared no more, but jobs may still use it */
+    char *hidden;                                    /* a folder that is not shared; NULL for none */
     struct watch *watch;
     struct watch_rules *rules;
     bool has_events;

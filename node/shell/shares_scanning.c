@@ -374,6 +374,7 @@ int shares_watch(struct shares *self)
     }
     scan_destroy(&self->scan.scan);
     self->scan.scan = scan_new(self->workers, self->watch);
+    scan_hide(self->scan.scan, self->hidden);
     return watch_fd(self->watch);
 }
 

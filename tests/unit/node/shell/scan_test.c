@@ -23,6 +23,7 @@ static struct share_index *found; /* what the scanner finds, as the index takes 
 static struct scan_notes notes;
 static bool is_complete;
 static uint64_t not_there;
+static const char *hidden;
 
 static void add_share(const char *name, bool is_flat)
 {
@@ -68,6 +69,7 @@ static void run(struct scan *scan)
 static void scan(void)
 {
     struct scan *scan = scan_new(NULL, NULL);
+    scan_hide(scan, hidden);
     for (size_t i = share_count; i-- > 0;)
         scan_add(scan, &shares[i], (uint32_t)i, "", "", true);
     run(scan);
@@ -103,6 +105,24 @@ static void expect_files(const char *const *pairs)
 #define EXPECT_FILES(...) expect_files((const char *const[]){__VA_ARGS__, NULL})
 
 TestSuite(scan, .init = begin, .fini = end);
+
+Test(scan, the_folder_of_what_is_unfinished_is_left_out_wherever_it_is_met)
+{
+    folder_write(&root, "share/a", "a");
+    folder_write(&root, "share/home/Temp/b", "b");
+    folder_write(&root, "share/home/Temp/c/d", "d");
+    folder_write(&root, "share/home/Tempo", "e");
+    folder_link(&root, "home/Temp", "share/link");
+    hidden = folder_path(&root, "share/home/../home/Temp");
+    scan();
+    EXPECT_FILES("a", "a", "home/Tempo", "home/Tempo");
+    cr_expect(is_complete);
+    cr_expect(eq(sz, notes.count, 0));
+    hidden = folder_path(&root, "share");
+    scan();
+    cr_expect(eq(sz, share_index_count(found), 0));
+    cr_expect(eq(sz, notes.count, 1));
+}
 
 Test(scan, finds_files_at_any_depth_and_nothing_hidden_or_special)
 {
