@@ -478,7 +478,7 @@ void terminal_set_status(struct terminal *self, char *const *lines, size_t count
         self->status[i] = text_copy(text_of(lines[i]));
 }
 
-/* Bytes that all candidates begin with, whole characters only. */
+/* Bytes that all candidates begin with: whole characters only, quoted or not. */
 static size_t common_size(char *const *candidates, size_t count)
 {
     size_t size = strlen(candidates[0]);
@@ -490,7 +490,10 @@ static size_t common_size(char *const *candidates, size_t count)
     }
     while (size > 0 && ((unsigned char)candidates[0][size] & 0xc0) == 0x80)
         size--;
-    return size;
+    size_t backslashes = 0;
+    while (backslashes < size && candidates[0][size - 1 - backslashes] == '\\')
+        backslashes++;
+    return size - backslashes % 2; /* one that quotes what follows goes with it */
 }
 
 static size_t characters_in(const char *bytes, size_t size)

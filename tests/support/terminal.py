@@ -17,7 +17,9 @@ import pyte
 from support.actor import DEADLINE_S, Unexpected
 from support.processes import BIN, REPORT
 
-TAB, ENTER, UP, DOWN, LEFT, CTRL_A, CTRL_C, CTRL_D, ESCAPE = "\t", "\r", "\x1b[A", "\x1b[B", "\x1b[D", "\1", "\3", "\4", "\x1b"
+TAB, ENTER, BACKSPACE, ESCAPE = "\t", "\r", "\x7f", "\x1b"
+UP, DOWN, LEFT = "\x1b[A", "\x1b[B", "\x1b[D"
+CTRL_A, CTRL_C, CTRL_D, CTRL_E = "\1", "\3", "\4", "\5"
 
 
 class Terminal:
