@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Man pages and completion beside what the programs themselves say in --help.
 
-What could go wrong: an option is added and nobody documents it, a page promises one that is gone, an exit code or a
-program is forgotten, a page does not format, a completion offers what the program refuses.
+What could go wrong: an option is added and nobody documents it, a page promises one that is gone, a command of the
+console, an exit code or a program is forgotten, a page does not format, a completion offers what the program refuses.
 """
 
 import os
@@ -45,6 +45,11 @@ class Manuals(EndToEnd):
             codes = set(re.findall(r"(?:^|[ ,])([0-4]) [a-z]", self.help(program).split("Exit codes:")[1]))
             section = self.page(program).split(".Sh EXIT STATUS")[1].split(".El")[0]
             self.assertEqual(set(re.findall(r"^\.It (\d)$", section, re.M)), codes, program)
+
+    def test_the_page_of_znode_has_exactly_the_commands_of_its_console(self):
+        rows = re.findall(r'\{CONSOLE_\w+, "([^"]+)"', (SOURCE / "node/console_command.c").read_text())
+        items = re.findall(r"^\.It Ic (.+?)(?: Ar .*)?$", self.page("znode").replace(r"\&", ""), re.M)
+        self.assertEqual({tuple(item.split(" , ")) for item in items}, {tuple(row.split()) for row in rows})
 
     def test_the_overview_names_every_program(self):
         text = (MANUALS / "zswarm.7").read_text()
