@@ -447,8 +447,7 @@ static bool reopen_share(struct scan *self)
     if (is_another && self->watch)
         watch_forget(self->watch, item->share, "");
     self->result.there |= bit;
-    bool is_known = self->watch && watch_knows(self->watch, item->share, "");
-    return is_another || !is_known || !item->is_check;
+    return is_another || !item->is_check;
 }
 
 /* A place of which nothing is known. */

@@ -55,7 +55,7 @@ void scan_hide(struct scan *self, const char *path);
 void scan_add(struct scan *self, const struct share_folder *folder, uint32_t share, const char *path,
               const char *name, bool is_deep);
 
-/* Scans the share if its folder is another one than before, or came back. */
+/* Scans the share if its folder is another one than before. */
 void scan_check(struct scan *self, const struct share_folder *folder, uint32_t share);
 
 /* What a step found. */

@@ -255,7 +255,11 @@ static void want_due(struct shares *self)
         return;
     scan->checks_ms = scan->now_ms + SHARES_CHECK_INTERVAL_MS;
     for (uint32_t share = 0; share < self->folder_end; share++) {
-        if (shares_has_folder(self, share) && !(scan->current & bit(share)))
+        if (!shares_has_folder(self, share) || (scan->current & bit(share)))
+            continue;
+        if (scan->not_there & bit(share))
+            scan_add(scan->scan, &self->folders[share], share, "", "", true);
+        else
             scan_check(scan->scan, &self->folders[share], share);
     }
 }
