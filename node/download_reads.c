@@ -9,6 +9,9 @@
 /* A READ should take about this long, so that a slow source's part can still move. */
 #define READ_AIM_MS 100
 
+/* What a pusher was asked for should be here in this time. */
+#define PUSHER_AIM_MS (DOWNLOAD_PUSHER_MS * 2 / 5)
+
 /* The first READ to a source that nothing is known of, or that stalled. */
 #define READ_PROBE_BYTES (64u * 1024)
 
@@ -53,15 +56,20 @@ static uint32_t read_length_max(const struct download *self, const struct source
 
 /* One READ while it is in doubt, for what a dead source holds is missing in the budget. Else at least two, so
  * that a source is never idle between them; few for a slow one, for what it was asked must be waited for, or
- * fetched twice, and a pusher has to answer in time. */
+ * fetched twice. A pusher has to answer in time: no more than should come in less than half of it. */
 static uint64_t window_of(const struct source *source, uint32_t length_max)
 {
     if (source->stall_count > 0)
         return length_max;
-    uint64_t window_min = 2 * (uint64_t)length_max;
+    bool is_untried = source->is_pusher && source->meter.rate == 0;
+    uint64_t window_min = is_untried ? length_max : 2 * (uint64_t)length_max;
     if (source->meter.is_starting && !source->is_pusher && window_min < WINDOW_START_BYTES)
         window_min = WINDOW_START_BYTES;
-    return meter_window(&source->meter, window_min, source->window_max);
+    uint64_t window = meter_window(&source->meter, window_min, source->window_max);
+    uint64_t timely = source->meter.rate * PUSHER_AIM_MS / 1000;
+    if (source->is_pusher && timely > 0 && window > timely)
+        window = timely > length_max ? timely : length_max;
+    return window;
 }
 
 static struct read *free_read(struct download *self)

@@ -67,8 +67,10 @@ Test(download_pushers, a_pusher_and_a_source_share_the_file_and_repeat_little_at
     world_give_layer(&w, source);
     uint64_t bytes = 0, counts[DOWNLOAD_SOURCES_MAX] = {0};
     for (unsigned turn = 0; w.asked_count > 0; turn++) {
-        uint32_t who = w.asked[0].source;
-        bytes += w.asked[0].length;
+        uint32_t who = turn % 2 ? pusher : source;
+        if (world_asked_count(&w, who) == 0)
+            continue;
+        bytes += world_asked(&w, who).length;
         counts[who]++;
         w.now_ms += 20;
         world_serve(&w, who);
@@ -129,19 +131,26 @@ Test(download_pushers, one_read_in_many_that_is_not_answered_is_enough)
     world_release(&w);
 }
 
-Test(download_pushers, a_slow_one_is_asked_for_little_at_a_time)
+/* Answers READ after READ at this rate, in order, and has to be in time with all of them. */
+static void serve_slowly(uint64_t size, uint64_t rate, unsigned read_count)
 {
-    struct world w = world_new(UINT64_C(100) * MIB);
+    struct world w = world_new(size);
     uint32_t source = push(&w, NULL);
     world_give_layer(&w, source);
-    cr_assert(le(u64, world_source(&w, source).inflight_bytes, 128 * KIB));
-    for (unsigned i = 0; i < 50; i++) { /* 20 KiB a second */
-        w.now_ms += world_asked(&w, source).length / (20 * KIB) * 1000 + 200;
-        world_tick(&w, w.now_ms);
-        cr_assert(eq(int, world_source(&w, source).state, SOURCE_READY), "READ %u", i);
+    for (unsigned i = 0; i < read_count; i++) {
+        world_tick(&w, w.now_ms + world_asked(&w, source).length * UINT64_C(1000) / rate + 200);
+        cr_assert(eq(int, world_source(&w, source).state, SOURCE_READY), "%llu bytes: READ %u",
+                  (unsigned long long)size, i);
         world_serve(&w, source);
     }
     world_release(&w);
+}
+
+Test(download_pushers, a_slow_one_is_asked_for_no_more_than_it_can_send_in_time)
+{
+    serve_slowly(UINT64_C(100) * MIB, 20 * KIB, 50);   /* chunks of 64 KiB */
+    serve_slowly(UINT64_C(1024) * MIB, 100 * KIB, 20); /* of 512 KiB: 5 s each */
+    serve_slowly(UINT64_C(1024) * MIB, 400 * KIB, 50);
 }
 
 Test(download_pushers, who_withdraws_is_told_to_answer_no_more_and_who_is_gone_is_told_nothing)
