@@ -143,18 +143,17 @@ static uint64_t tick_push(struct console *self, uint64_t now_ms)
 static bool choose_peer(struct console *self)
 {
     struct console_push *push = self->push;
+    const struct console_target meant = push->target;
     size_t count, matches = 0;
     const struct listed_peer *peers = peers_ask_peers(push->peers, &count);
     for (size_t i = 0; i < count; i++) {
         const struct source_entry *peer = &peers[i].source;
-        if (push->target.has_host ? !host_equal(&peer->host, &push->target.host)
-                                  : !text_equal(peer->name, text_of(push->target.name)))
+        if (meant.has_host ? !host_equal(&peer->host, &meant.host)
+                           : !text_equal(peer->name, text_of(meant.name)))
             continue;
-        if (matches++ == 0) {
-            push->target.host = peer->host;
-            push->target.port = peer->port;
-        }
-        push->target.has_host = true;
+        push->target.host = peer->host;
+        push->target.port = peer->port;
+        matches++;
     }
     if (peers_ask_problem(push->peers) && matches == 0)
         console_say(self, "%s", peers_ask_problem(push->peers));

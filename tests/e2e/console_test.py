@@ -173,7 +173,9 @@ class Piped(EndToEnd):
         self.send(f"push own.txt 127.0.0.1 {taker.port}")
         self.one.wait_stderr("pushed 'own.txt': stored as 'own.txt'")
         self.assertEqual(self.world.path("taker/own.txt").read_bytes(), b"own")
-        self.assertRegex(self.run_line(f"push own.txt 127.0.0.1:{self.two.port}")[1], "(?i)denied|accept|refus")
+        self.assertIn("of 1 parts 1 were there", self.run_line("push own.txt taker")[1])
+        self.assertIn("nodes are meant", self.run_line("push own.txt 127.0.0.1")[1])
+        self.assertIn("--accept-push", self.run_line(f"push one/own.txt 127.0.0.1:{self.two.port}")[1])
 
     def test_the_menu_fetches_lists_and_leaves(self):
         self.send("menu", "1", "big", "1")
