@@ -7,10 +7,12 @@ was saved is told too early, twice, to the wrong OFFER or after STORED; what was
 """
 
 import os
+import subprocess
 
 from support import zsp
 from support.actor import DEADLINE_S, SLOWNESS, wait_until
 from support.case import EndToEnd, random_bytes
+from support.fake_broker import FakeBroker
 from support.fake_client import BrokerClient, PeerClient
 from support.pusher import (MutePusher, Pusher, RefusingPusher, StoppingPusher, UnaskedDataPusher, WINDOW_BYTES,
                             WrongBytesPusher, WrongHashesPusher, WrongRangePusher, serve_all)
@@ -25,9 +27,9 @@ class Pushes(EndToEnd):
         self.pushers = []
         self.addCleanup(lambda: [pusher.close() for pusher in self.pushers])
 
-    def receiver(self, *args, broker=None, files=None, wait=True):
+    def receiver(self, *args, files=None, **options):
         self.share = self.world.share("share", files or {})
-        return self.world.node("receiver", broker=broker, share=self.share, args=["--accept-push", *args], wait=wait)
+        return self.world.node("receiver", share=self.share, args=["--accept-push", *args], **options)
 
     def pusher(self, node, kind=Pusher):
         self.pushers.append(kind(node.endpoint))
@@ -289,6 +291,57 @@ class Limits(Pushes):
         good = honest.offer(SharedFile("good", random_bytes(CHUNK)))
         serve_all([mute, honest], lambda: good.is_over, "the honest one", 5 * DEADLINE_S)
         self.assert_stored(good, "good")
+
+
+class Owners(Pushes):
+    """Whose node it is has the last word."""
+
+    def begin(self):
+        self.node = self.receiver(stdin=subprocess.PIPE)
+        self.shared = SharedFile("film.mkv", random_bytes(100 * CHUNK))
+        self.mute = self.pusher(self.node, MutePusher)
+        offer = self.mute.offer(self.shared)
+        self.mute.serve(lambda: offer.asked, "a READ")
+        return offer
+
+    def command(self, line):
+        self.node.popen.stdin.write(line.encode() + b"\n")
+        self.node.popen.stdin.flush()
+
+    def test_what_is_taken_off_the_list_is_denied(self):
+        offer = self.begin()
+        self.command("cancel 1")
+        self.mute.serve(lambda: offer.is_over, "the ERROR")
+        self.assertEqual(offer.error.code, zsp.DENIED)
+        self.assert_stored(self.pusher(self.node).push(self.shared), "film.mkv")
+
+    def test_what_is_paused_is_busy_and_goes_on_when_it_is_resumed(self):
+        first = self.begin()
+        self.command("pause 1")
+        honest = self.pusher(self.node)
+
+        def is_busy():
+            offer = honest.offer(self.shared)
+            honest.serve(lambda: offer.is_over or offer.asked, "an answer")
+            return offer.error and offer.error.code == zsp.BUSY and offer.error.retry_ms
+        wait_until(is_busy, "the pause")
+        self.command("resume 1")
+        asked_count = len(first.asked)
+        self.mute.serve(lambda: len(first.asked) > asked_count, "the pusher that waited to be asked again")
+
+    def test_the_broker_is_told_that_pushes_are_accepted(self):
+        broker = FakeBroker()
+        self.world.fake(broker)
+        self.receiver(broker=broker.endpoint, wait=False)
+        self.assertTrue(broker.wait_seen(zsp.JOIN).message.features & 1)
+
+    def test_with_a_home_pushes_land_in_its_download_folder(self):
+        home = self.world.path("home folder")
+        node = self.world.node("receiver", args=["--accept-push", "--home", home])
+        offer = self.pusher(node).push(SharedFile("a/x", b"one"))
+        self.assertEqual(offer.stored, "a/x")
+        self.assertEqual((home / "Download/a/x").read_bytes(), b"one")
+        self.world.wait_shared(node, "a/x")
 
 
 class Ends(Pushes):
