@@ -293,6 +293,42 @@ class Limits(Pushes):
         self.assert_stored(good, "good")
 
 
+class SmallDisk(Pushes):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.world.path("share")
+        self.disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(self.disk)]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+            self.skip_loudly("a small disk needs root and mount")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(self.disk)], check=True)
+
+    def test_what_does_not_fit_or_would_take_the_last_of_the_disk_has_no_space(self):
+        pusher = self.pusher(self.receiver())
+        self.assert_refused(pusher, SharedFile("large", bytes(9 << 20)), zsp.NO_SPACE)
+        self.assert_refused(pusher, SharedFile("all", bytes((8 << 20) - CHUNK)), zsp.NO_SPACE)
+        self.assert_stored(pusher.push(SharedFile("fits", random_bytes(4 << 20))), "fits")
+        self.assert_refused(pusher, SharedFile("more", random_bytes(4 << 20, seed=2)), zsp.NO_SPACE)
+
+    def test_a_disk_that_fills_up_meanwhile_ends_the_offer_and_the_next_one_goes_on(self):
+        node = self.receiver()
+        shared = SharedFile("later", random_bytes(5 << 20))
+        half = self.pusher(node)
+        first = half.offer(shared, range(20))
+        half.serve(lambda: len(first.told) == 20, "the first chunks")
+        fill = self.disk / "fill"
+        try:
+            fill.write_bytes(bytes(8 << 20))
+        except OSError:
+            pass  # as far as it goes
+        rest = self.pusher(node)
+        second = rest.offer(shared, range(20, 80))
+        serve_all([rest, half], lambda: second.is_over, "the ERROR")
+        self.assertEqual(second.error.code, zsp.NO_SPACE)
+        fill.unlink()
+        self.assert_stored(self.pusher(node).push(shared), "later")
+
+
 class Owners(Pushes):
     """Whose node it is has the last word."""
 
