@@ -26,9 +26,9 @@
 #define PUSHER_RETRY_MS_MIN 20
 #define PUSHER_RETRY_MS_MAX 60000
 
-/* A node drops a pusher that leaves a READ unanswered for 10 s: with --up, what could not be answered long
+/* A node drops a pusher that leaves a READ unanswered for 10 s: with --up, what could not be answered well
  * before that is refused as busy. */
-#define PUSHER_WAIT_MS_MAX 4000
+#define PUSHER_WAIT_MS_MAX 8000
 
 /* Nobody is told which chunks a node had before. When it asks for nothing although it may lack something, it
  * is asked what it has (OPEN): after this time, and then this often. */

@@ -220,8 +220,8 @@ Test(pusher, a_read_that_the_rate_would_keep_waiting_is_refused_with_a_time)
         cr_assert(ge(u32, error.error.retry_ms, PUSHER_WAIT_MS_MAX / 2));
         refused++;
     }
-    cr_assert(ge(int, (int)refused, 10));
-    cr_assert(lt(int, (int)refused, 13));
+    cr_assert(ge(int, (int)refused, 7));
+    cr_assert(lt(int, (int)refused, 10));
     world_release(&w);
 }
 
