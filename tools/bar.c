@@ -79,7 +79,8 @@ static void draw(struct bar *self, const struct bar_figures *figures)
     if (self->doing)
         snprintf(tail, sizeof tail, "%s", self->doing);
     else
-        snprintf(tail, sizeof tail, "%u sources  %s wasted", figures->sources, wasted);
+        snprintf(tail, sizeof tail, "%u %s  %s wasted", figures->sources,
+                 plural(figures->sources, "source", "sources"), wasted);
     fprintf(stderr, "\r\033[K%.24s [%s] %3d %% of %s  %s  ETA %llu:%02llu  %s", self->label, filled,
             (int)(part * 100), size, rate, (unsigned long long)left_s / 60, (unsigned long long)left_s % 60,
             tail);

@@ -247,7 +247,7 @@ static bool choose_range(struct transfers *self, const struct target *target)
     if (!range->is_given)
         return true;
     if (range->first >= target->size) {
-        output_error(self->output, "%s has %llu bytes, counted from 0: --range begins behind its end",
+        output_error(self->output, "%s ends after %llu bytes, and --range begins behind that: count from 0",
                      target->name, (unsigned long long)target->size);
         return false;
     }

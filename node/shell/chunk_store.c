@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,82 +53,6 @@ void chunk_store_partial_name(const char *name, const struct file_id *id, char r
     while (size > 0 && size < strlen(name) && ((unsigned char)name[size] & 0xc0) == 0x80)
         size--; /* not in the middle of a UTF-8 sequence */
     snprintf(ret_name, PARTIAL_NAME_SIZE, ".%.*s.%s" PARTIAL_SUFFIX, (int)size, name, digits);
-}
-
-bool chunk_store_get(int fd, void *bytes, size_t size, uint64_t offset)
-{
-    uint8_t *at = bytes;
-    while (size > 0) {
-        ssize_t got = pread(fd, at, size, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        at += got;
-        offset += (uint64_t)got;
-        size -= (size_t)got;
-    }
-    return true;
-}
-
-static int write_all(int fd, const void *bytes, size_t size, uint64_t offset)
-{
-    const uint8_t *at = bytes;
-    while (size > 0) {
-        ssize_t put = pwrite(fd, at, size, (off_t)offset);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return put < 0 ? errno : ENOSPC;
-        at += put;
-        offset += (uint64_t)put;
-        size -= (size_t)put;
-    }
-    return 0;
-}
-
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
-}
-
-int chunk_store_put(int fd, const void *bytes, size_t size, uint64_t offset)
-{
-    struct stat status;
-    if (!is_zero(bytes, size) ||
-        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) != 0)
-        return write_all(fd, bytes, size, offset);
-    if (fstat(fd, &status) != 0)
-        return errno;
-    bool is_long_enough = (uint64_t)status.st_size >= offset + size;
-    return is_long_enough || ftruncate(fd, (off_t)(offset + size)) == 0 ? 0 : errno;
-}
-
-void chunk_store_remember(struct chunk_store *self)
-{
-    struct stat status;
-    if (fstat(self->fd, &status) != 0)
-        return;
-    self->change_at = status.st_ctim;
-    self->left_size = status.st_size;
-}
-
-void chunk_store_watch(struct chunk_store *self)
-{
-    struct stat status;
-    if (fstat(self->fd, &status) != 0 || status.st_size != self->left_size ||
-        status.st_ctim.tv_sec != self->change_at.tv_sec || status.st_ctim.tv_nsec != self->change_at.tv_nsec)
-        self->is_touched = true;
-}
-
-int chunk_store_write(struct chunk_store *self, const void *bytes, size_t size, uint64_t offset)
-{
-    pthread_mutex_lock(&self->writing);
-    chunk_store_watch(self);
-    int error = chunk_store_put(self->fd, bytes, size, offset);
-    chunk_store_remember(self);
-    pthread_mutex_unlock(&self->writing);
-    return error;
 }
 
 static void format_head(const struct chunk_store *self, uint8_t ret_head[MAP_HEAD_SIZE])
@@ -288,7 +211,7 @@ enum store_result chunk_store_open(const char *folder, const char *temp, const c
     chunk_store_partial_name(name, id, self->partial_name);
     enum store_result result = open_folders(self, folder, temp) ? open_partial(self) : STORE_FAILED;
     if (result == STORE_OK) {
-        chunk_store_remember(self);
+        chunk_store_begin_watching(self);
         load(self);
         *ret_store = self;
         return STORE_OK;
@@ -307,8 +230,7 @@ enum store_result chunk_store_open_unnamed(const struct file_id *id, const struc
     if (fd < 0)
         return STORE_FAILED;
     struct chunk_store *self = store_new(id, layout);
-    self->fd = fd;
-    chunk_store_remember(self);
+    self->fd = fd; /* nobody else can open it, so it is not watched */
     *ret_store = self;
     return STORE_OK;
 }

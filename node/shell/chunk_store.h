@@ -85,7 +85,7 @@ const struct layout *chunk_store_layout(const struct chunk_store *self);
 /*
  * The only way to write, from any thread: 0 or an errno. Zeros become holes. What another program writes is
  * noticed by the file's change time, at the next call or at the end; not within one tick of the kernel's
- * clock (4 ms; none from Linux 6.13).
+ * clock (4 ms; none from Linux 6.13), and not on network file systems.
  */
 int chunk_store_write(struct chunk_store *self, const void *bytes, size_t size, uint64_t offset);
 

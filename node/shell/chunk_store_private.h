@@ -2,7 +2,8 @@
 #ifndef NODE_SHELL_CHUNK_STORE_PRIVATE_H
 #define NODE_SHELL_CHUNK_STORE_PRIVATE_H
 
-/* What chunk_store.c (the partial file) and chunk_store_publish.c (its end) share. */
+/* What chunk_store.c (the partial file), chunk_store_write.c (writing to it, and watching who else does) and
+ * chunk_store_publish.c (its end) share. */
 
 #include "node/shell/chunk_store.h"
 
@@ -24,7 +25,8 @@ struct chunk_store {
     size_t map_size; /* head, bits, checksum, rounded up to a page */
     uint64_t range_begin, range_end;
 
-    pthread_mutex_t writing;   /* one writer at a time, as the kernel has it anyway */
+    pthread_mutex_t writing; /* one writer at a time, as the kernel has it anyway */
+    bool is_watched;
     struct timespec change_at; /* the file's change time after our last write */
     off_t left_size;           /* and its size */
     bool is_touched;
@@ -33,6 +35,7 @@ struct chunk_store {
 /* Notes whether others have changed the file since our last write; notes how our write left it. Holding
  * `writing`. */
 void chunk_store_watch(struct chunk_store *self);
+void chunk_store_begin_watching(struct chunk_store *self);
 void chunk_store_remember(struct chunk_store *self);
 
 /* Writes to any file of ours; zeros become a hole where the file system can do that. 0 or an errno. */
