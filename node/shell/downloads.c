@@ -17,20 +17,10 @@
 
 /* Budget and rate. */
 
-static uint64_t rate_of(const struct runner *runner)
-{
-    uint64_t rate = 0;
-    for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
-        struct download_source source = fetch_source_at(runner->fetch, i);
-        rate += source.state == SOURCE_READY ? source.rate : 0;
-    }
-    return rate;
-}
-
 static uint64_t want_of(const struct runner *runner, uint64_t total)
 {
     bool takes_all = fetch_load(runner->fetch).download.is_limited;
-    return takes_all ? RATE_SPLIT_ALL : 2 * rate_of(runner) + total / RATE_ROOM_SHARE;
+    return takes_all ? RATE_SPLIT_ALL : 2 * runner->rate + total / RATE_ROOM_SHARE;
 }
 
 static void share_out(struct downloads *self)
@@ -223,7 +213,7 @@ struct downloads_view downloads_at(const struct downloads *self, size_t position
         struct download_progress progress = fetch_progress(runner->fetch);
         view.saved_bytes = progress.saved_bytes;
         view.ready_sources = progress.ready_sources;
-        view.rate = rate_of(runner);
+        view.rate = runner->rate;
     }
     return view;
 }

@@ -37,6 +37,8 @@ struct runner {
     bool has_outcome;  /* the fetch has ended: */
     enum fetch_outcome outcome;
     int error_number;
+    uint64_t rate; /* bytes a second that come in, smoothed */
+    uint64_t sampled_ms, sampled_bytes;
     bool is_disk_full; /* that is why it failed */
 };
 

@@ -23,6 +23,9 @@
  */
 #define RETRY_MS 5000
 
+/* A rate is what came in this time, and half of what it was before. */
+#define SAMPLE_MS 500
+
 #define REASON_SIZE 512
 
 /* What a pushed file has to bring in DOWNLOADS_STARVED_MS to keep its slot when others wait: 2 MiB in 30 s
@@ -260,6 +263,7 @@ static void begin_fetching(struct runner *self, const struct listed_download *it
 {
     struct downloads *downloads = self->downloads;
     self->state = RUNNER_FETCHING;
+    self->sampled_ms = clock_now_ms();
     self->served = partials_add(downloads->config.partials, self->fetch, &self->file);
     if (downloads->config.broker && !item->has_only_these)
         self->search =
@@ -281,12 +285,24 @@ static bool is_slow(struct runner *self, uint64_t saved_bytes)
     return false;
 }
 
+static void sample_rate(struct runner *self, uint64_t received_bytes, uint64_t now_ms)
+{
+    uint64_t passed_ms = now_ms - self->sampled_ms;
+    if (passed_ms < SAMPLE_MS)
+        return;
+    uint64_t rate = (received_bytes - self->sampled_bytes) * 1000 / passed_ms;
+    self->rate = self->rate == 0 ? rate : (self->rate + rate) / 2;
+    self->sampled_ms = now_ms;
+    self->sampled_bytes = received_bytes;
+}
+
 static void tick_fetching(struct runner *self, const struct listed_download *item, uint64_t now_ms)
 {
     struct download_progress progress = fetch_progress(self->fetch);
     download_list_saved(self->downloads->list, self->number, progress.saved_bytes);
     bool is_starved = progress.ready_sources == 0 || (item->is_pushed && is_slow(self, progress.saved_bytes));
     download_list_starved(self->downloads->list, self->number, is_starved, now_ms);
+    sample_rate(self, progress.received_bytes, now_ms);
     if (now_ms >= self->retry_ms)
         add_given_sources(self, item, now_ms);
 }
