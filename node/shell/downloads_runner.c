@@ -167,7 +167,10 @@ static void tick_landed(struct runner *self, uint64_t now_ms)
     bool is_found =
         holdings_by_id(self->downloads->config.holdings, &self->file.id, &holding) == HOLDINGS_FOUND;
     bool is_shared = is_found && !holding.content.is_partial;
-    if (is_shared || now_ms >= self->retry_ms || was_removed(self))
+    bool must_look = now_ms - self->sampled_ms >= LANDED_LOOK_MS;
+    if (must_look)
+        self->sampled_ms = now_ms;
+    if (is_shared || now_ms >= self->retry_ms || (must_look && was_removed(self)))
         runner_stop(self);
 }
 
