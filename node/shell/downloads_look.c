@@ -103,6 +103,16 @@ static void look_at_saved(const struct downloads *self, const struct listed_down
     }
 }
 
+bool downloads_has_part(const struct downloads *self, const struct listed_download *item)
+{
+    struct chunk_map saved;
+    chunk_map_init(&saved, layout_of(item->file.size).chunk_count);
+    look_at_saved(self, item, &saved);
+    bool has_part = saved.set_count > 0;
+    chunk_map_release(&saved);
+    return has_part;
+}
+
 void downloads_look(const struct downloads *self, const struct file_entry *file, struct offer_facts *facts,
                     struct chunk_map *saved)
 {

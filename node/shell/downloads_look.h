@@ -16,4 +16,7 @@
 void downloads_look(const struct downloads *self, const struct file_entry *file, struct offer_facts *facts,
                     struct chunk_map *saved);
 
+/* Is anything of an unfinished one worth keeping? What an earlier run left counts as it is. */
+bool downloads_has_part(const struct downloads *self, const struct listed_download *item);
+
 #endif

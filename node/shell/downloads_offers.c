@@ -116,10 +116,8 @@ static void on_nobody(struct downloads_offers *self, const struct file_id *file)
     const struct listed_download *item = download_list_by_id(list, file);
     if (!item)
         return;
-    const struct runner *runner = downloads_runner_by_id(self->downloads, file);
-    uint64_t saved_bytes = runner ? fetch_progress(runner->fetch).saved_bytes : item->saved_bytes;
     download_list_offered(list, item->number, false);
-    if (item->is_pushed && item->state != DOWNLOADS_DONE && saved_bytes == 0)
+    if (item->is_pushed && item->state != DOWNLOADS_DONE && !downloads_has_part(self->downloads, item))
         downloads_cancel(self->downloads, item->number);
 }
 

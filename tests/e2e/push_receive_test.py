@@ -432,6 +432,9 @@ class Ends(Pushes):
         half.serve(lambda: len(first.told) == 100, "the first half")
         node.kill()
         node = self.receiver()
+        hasty = self.pusher(node)  # who goes at once takes nothing with him
+        hasty.offer(shared)
+        hasty.bye()
         second = self.pusher(node).push(shared)
         self.assertEqual((second.missing, sorted(second.told)), (100, list(range(100, 200))))
         self.assertEqual(second.asked_bytes, 100 * CHUNK)
