@@ -109,8 +109,9 @@ bool peer_server_find_file(struct peer_server *self, struct peer_effects *effect
     return false;
 }
 
-static void enqueue(struct peer_server *self, const struct request *r, const struct upload *upload)
+static void enqueue(struct peer_server *self, const struct request *r, struct upload *upload)
 {
+    upload->is_exempt = r->session->is_exempt;
     switch (upload_queue_put(self->queue, upload)) {
     case UPLOAD_QUEUED:
         peer_server_pump(self, r->effects);
@@ -498,9 +499,16 @@ bool peer_server_is_idle(const struct peer_server *self)
     return upload_queue_is_empty(self->queue);
 }
 
+void peer_server_exempt(struct peer_server *self, uint32_t route)
+{
+    struct session *session = peer_server_session(self, route);
+    if (session)
+        session->is_exempt = true;
+}
+
 void peer_server_set_up_rate(struct peer_server *self, uint64_t up_rate, uint64_t now_ms)
 {
-    rate_limit_set(&self->up, up_rate, now_ms);
+    upload_queue_set_rates(self->queue, up_rate, self->config.up_rate_each, now_ms);
 }
 
 struct peer_server_figures peer_server_figures(const struct peer_server *self)
@@ -515,7 +523,7 @@ struct peer_server *peer_server_new(const struct peer_server_config *config, con
     self->config = *config;
     self->holdings = holdings;
     self->queue = upload_queue_new();
-    rate_limit_init(&self->up, config->up_rate, 0);
+    upload_queue_set_rates(self->queue, config->up_rate, config->up_rate_each, 0);
     return self;
 }
 

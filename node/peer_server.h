@@ -36,6 +36,7 @@ struct peer_server_config {
     struct text node_name, agent; /* borrowed as long as the server lives */
     uint32_t features;            /* with FEATURE_ACCEPTS_PUSHES, OFFERs are for their owner to decide */
     uint64_t up_rate;             /* bytes a second, over all requesters; 0: no limit */
+    uint64_t up_rate_each;        /* the same, of each requester */
 };
 
 /* What disk says about an upload. */
@@ -108,6 +109,9 @@ void peer_server_on_stop(struct peer_server *self, struct peer_effects *effects)
 
 /* True when nothing is queued, on disk or with the socket. */
 bool peer_server_is_idle(const struct peer_server *self);
+/* The rates do not hold for this requester. */
+void peer_server_exempt(struct peer_server *self, uint32_t route);
+
 /* Bytes a second from now on, over all requesters; 0: no limit. */
 void peer_server_set_up_rate(struct peer_server *self, uint64_t up_rate, uint64_t now_ms);
 

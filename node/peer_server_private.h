@@ -28,6 +28,7 @@ struct session {
     struct list_cursors cursors;
     struct follow *follows; /* room for PEER_FOLLOWS_MAX; NULL until the first */
     size_t follow_count;
+    bool is_exempt;  /* from the rates */
     bool is_pushing; /* it made an OFFER that may stand: replies and the end are of interest */
     UT_hash_handle hh;
 };
@@ -36,8 +37,6 @@ struct peer_server {
     struct peer_server_config config;
     const struct holdings *holdings;
     struct upload_queue *queue;
-    struct rate_limit up;
-    bool is_limited;          /* uploads wait for `up` */
     struct session *sessions; /* least recently seen first */
     struct peer_server_figures figures;
     uint64_t now_ms; /* of the last event that told the time */

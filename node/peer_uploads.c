@@ -54,7 +54,8 @@ static bool start_list(struct peer_server *self, const struct upload *u, struct 
     if (has_more)
         reply.list_ok.next_cursor =
             list_cursors_add(&session->cursors, entries[count - 1].name, generation, total);
-    peer_effects_send(effects, PEER_SEND, u->route, u->ticket, &reply);
+    const struct peer_effect *effect = peer_effects_send(effects, PEER_SEND, u->route, u->ticket, &reply);
+    upload_queue_pay(self->queue, u, effect->header_size);
     upload_queue_answer(self->queue, u->ticket, self->now_ms);
     free(entries);
     return true;
@@ -63,11 +64,7 @@ static bool start_list(struct peer_server *self, const struct upload *u, struct 
 void peer_server_pump(struct peer_server *self, struct peer_effects *effects)
 {
     struct upload *u;
-    for (;;) {
-        self->is_limited = !rate_limit_allows(&self->up, self->now_ms);
-        if (self->is_limited || !(u = upload_queue_next(self->queue)))
-            break;
-        rate_limit_spend(&self->up, u->reply_bytes);
+    while ((u = upload_queue_next(self->queue, self->now_ms))) {
         bool is_started =
             u->kind == UPLOAD_LIST ? start_list(self, u, effects) : start_disk_work(self, u, effects);
         if (!is_started)
@@ -160,11 +157,7 @@ void peer_server_on_sent(struct peer_server *self, uint64_t ticket, uint64_t now
 
 uint64_t peer_server_wait_ms(const struct peer_server *self, uint32_t route, uint64_t now_ms)
 {
-    if (self->up.rate == 0)
-        return 0;
-    uint64_t ready_ms = rate_limit_ready_ms(&self->up);
-    return (ready_ms > now_ms ? ready_ms - now_ms : 0) +
-           upload_queue_unanswered_bytes(self->queue, route) * 1000 / self->up.rate;
+    return upload_queue_wait_ms(self->queue, route, now_ms);
 }
 
 void peer_server_tick(struct peer_server *self, uint64_t now_ms, struct peer_effects *effects)
@@ -172,9 +165,8 @@ void peer_server_tick(struct peer_server *self, uint64_t now_ms, struct peer_eff
     uint32_t route;
     int connection;
     self->now_ms = now_ms;
-    if (self->is_limited)
-        peer_server_pump(self, effects);
-    else if (upload_queue_stalled(self->queue, now_ms, &route, &connection))
+    peer_server_pump(self, effects);
+    if (upload_queue_stalled(self->queue, now_ms, &route, &connection))
         peer_server_disconnect(self, route, connection, effects);
 }
 
@@ -183,6 +175,6 @@ uint64_t peer_server_next_deadline_ms(const struct peer_server *self)
     if (peer_server_is_idle(self))
         return UINT64_MAX;
     uint64_t next_ms = self->now_ms + PEER_SERVER_TICK_MS;
-    uint64_t ready_ms = self->is_limited ? rate_limit_ready_ms(&self->up) : next_ms;
-    return ready_ms < next_ms ? ready_ms : next_ms;
+    uint64_t ready_ms = upload_queue_ready_ms(self->queue);
+    return ready_ms > self->now_ms && ready_ms < next_ms ? ready_ms : next_ms;
 }

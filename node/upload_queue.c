@@ -29,7 +29,9 @@ struct item {
 struct requester {
     uint32_t route;
     int connection;
-    bool is_in_ring;
+    bool is_in_ring, is_exempt;
+    bool is_dropped; /* its owner may not come back */
+    struct rate_limit rate;
     struct item *queued; /* oldest first */
     size_t queued_count, list_count, in_hand_count, sent_count;
     uint64_t took_at_ms; /* when the socket last took something of it, or was given the first */
@@ -45,6 +47,8 @@ struct upload_queue {
     struct item *in_hand;
     uint64_t in_hand_bytes, last_ticket;
     size_t queued_count;
+    struct rate_limit rate; /* of all */
+    uint64_t each_rate;
 };
 
 uint32_t upload_buffer_bytes(uint32_t reply_bytes)
@@ -87,10 +91,11 @@ static void refresh_ring(struct upload_queue *self, struct requester *r)
         r->deficit_bytes = 0; /* an empty queue saves nothing up */
 }
 
-/* Forgets a requester that waits for nothing. */
+/* Forgets a requester that waits for nothing; one that has a rate only when it is gone, or it would begin
+ * anew with a full bucket after each reply. */
 static void free_requester_if_done(struct upload_queue *self, struct requester *r)
 {
-    if (r->queued || r->in_hand_count > 0)
+    if (r->queued || r->in_hand_count > 0 || (r->rate.rate > 0 && !r->is_dropped))
         return;
     assert(!r->is_in_ring);
     HASH_DEL(self->requesters, r);
@@ -114,6 +119,14 @@ static void mark_answered(struct item *item)
     item->is_answered = true;
     if (item->upload.kind == UPLOAD_READ)
         item->requester->unanswered_bytes -= item->upload.reply_bytes;
+}
+
+void upload_queue_set_rates(struct upload_queue *self, uint64_t all, uint64_t each, uint64_t now_ms)
+{
+    rate_limit_set(&self->rate, all, now_ms);
+    self->each_rate = each;
+    for (struct requester *r = self->requesters; r; r = r->hh.next)
+        rate_limit_set(&r->rate, each, now_ms);
 }
 
 struct upload_queue *upload_queue_new(void)
@@ -169,9 +182,12 @@ enum upload_put_result upload_queue_put(struct upload_queue *self, const struct 
         r = calloc(1, sizeof *r);
         assert(r);
         r->route = request->route;
+        rate_limit_init(&r->rate, self->each_rate, 0);
         HASH_ADD(hh, self->requesters, route, sizeof r->route, r);
     }
     r->connection = request->connection;
+    r->is_exempt = request->is_exempt;
+    r->is_dropped = false;
     struct item *item = calloc(1, sizeof *item);
     assert(item);
     item->upload = *request;
@@ -206,15 +222,36 @@ static struct upload *take(struct upload_queue *self, struct requester *r, uint3
     r->in_hand_count++;
     r->in_hand_bytes += buffer_bytes;
     self->in_hand_bytes += buffer_bytes;
+    if (item->upload.kind != UPLOAD_LIST)
+        upload_queue_pay(self, &item->upload, item->upload.reply_bytes);
     refresh_ring(self, r);
     return &item->upload;
 }
 
-struct upload *upload_queue_next(struct upload_queue *self)
+void upload_queue_pay(struct upload_queue *self, const struct upload *upload, uint64_t bytes)
+{
+    struct requester *r = find_requester(self, upload->route);
+    if (!r || r->is_exempt)
+        return;
+    rate_limit_spend(&self->rate, bytes);
+    rate_limit_spend(&r->rate, bytes);
+}
+
+static bool may_be_paid(struct upload_queue *self, struct requester *r, uint64_t now_ms)
+{
+    return r->is_exempt || (rate_limit_allows(&self->rate, now_ms) && rate_limit_allows(&r->rate, now_ms));
+}
+
+struct upload *upload_queue_next(struct upload_queue *self, uint64_t now_ms)
 {
     const struct requester *first_refused = NULL;
     while (self->ring && self->ring != first_refused) {
         struct requester *r = self->ring;
+        if (!may_be_paid(self, r, now_ms)) {
+            first_refused = first_refused ? first_refused : r;
+            to_end_of_ring(self, r);
+            continue;
+        }
         if (r->deficit_bytes < cost(r->queued)) {
             r->deficit_bytes += QUANTUM_BYTES;
             to_end_of_ring(self, r);
@@ -232,6 +269,38 @@ struct upload *upload_queue_next(struct upload_queue *self)
         to_end_of_ring(self, r);
     }
     return NULL;
+}
+
+uint64_t upload_queue_ready_ms(const struct upload_queue *self)
+{
+    uint64_t soonest_ms = UINT64_MAX, all_ms = rate_limit_ready_ms(&self->rate);
+    const struct requester *r;
+    DL_FOREACH(self->ring, r)
+    {
+        uint64_t own_ms = rate_limit_ready_ms(&r->rate);
+        uint64_t ready_ms = r->is_exempt ? 0 : own_ms > all_ms ? own_ms : all_ms;
+        if (ready_ms < soonest_ms)
+            soonest_ms = ready_ms;
+    }
+    return soonest_ms;
+}
+
+static uint64_t rate_wait_ms(const struct rate_limit *rate, uint64_t bytes, uint64_t now_ms)
+{
+    if (rate->rate == 0)
+        return 0;
+    uint64_t ready_ms = rate_limit_ready_ms(rate);
+    return (ready_ms > now_ms ? ready_ms - now_ms : 0) + bytes * 1000 / rate->rate;
+}
+
+uint64_t upload_queue_wait_ms(const struct upload_queue *self, uint32_t route, uint64_t now_ms)
+{
+    const struct requester *r = find_requester(self, route);
+    if (!r || r->is_exempt)
+        return 0;
+    uint64_t all_ms = rate_wait_ms(&self->rate, r->unanswered_bytes, now_ms);
+    uint64_t own_ms = rate_wait_ms(&r->rate, r->unanswered_bytes, now_ms);
+    return all_ms > own_ms ? all_ms : own_ms;
 }
 
 static struct item *find_item(const struct upload_queue *self, uint64_t ticket)
@@ -314,6 +383,7 @@ void upload_queue_drop(struct upload_queue *self, uint32_t route)
     struct requester *r = find_requester(self, route);
     if (!r)
         return;
+    r->is_dropped = true;
     struct item *item, *next;
     DL_FOREACH_SAFE(r->queued, item, next)
     {
@@ -330,12 +400,14 @@ void upload_queue_drop(struct upload_queue *self, uint32_t route)
     free_requester_if_done(self, r);
 }
 
-static bool someone_starves(const struct upload_queue *self)
+static bool someone_starves(const struct upload_queue *self, uint64_t now_ms)
 {
     const struct requester *r;
     DL_FOREACH(self->ring, r)
     {
-        if (r->in_hand_bytes == 0)
+        bool is_held_by_rate = !r->is_exempt && (rate_limit_ready_ms(&r->rate) > now_ms ||
+                                                 rate_limit_ready_ms(&self->rate) > now_ms);
+        if (r->in_hand_bytes == 0 && !is_held_by_rate)
             return true;
     }
     return false;
@@ -344,7 +416,7 @@ static bool someone_starves(const struct upload_queue *self)
 bool upload_queue_stalled(const struct upload_queue *self, uint64_t now_ms, uint32_t *ret_route,
                           int *ret_connection)
 {
-    if (!someone_starves(self))
+    if (!someone_starves(self, now_ms))
         return false;
     const struct requester *worst = NULL;
     for (const struct requester *r = self->requesters; r; r = r->hh.next) {
@@ -360,13 +432,8 @@ bool upload_queue_stalled(const struct upload_queue *self, uint64_t now_ms, uint
 
 bool upload_queue_has(const struct upload_queue *self, uint32_t route)
 {
-    return find_requester(self, route) != NULL;
-}
-
-uint64_t upload_queue_unanswered_bytes(const struct upload_queue *self, uint32_t route)
-{
     const struct requester *r = find_requester(self, route);
-    return r ? r->unanswered_bytes : 0;
+    return r && (r->queued || r->in_hand_count > 0);
 }
 
 bool upload_queue_is_empty(const struct upload_queue *self)

@@ -8,12 +8,14 @@
  * An upload is queued, then in hand (its reply is being read from disk or lies with the socket), then
  * finished. What is in hand is bounded, in all and for each requester, and nobody starts more than what is
  * left free. Those who take nothing off the socket can still hold everything: upload_queue_stalled() names
- * the worst of them.
+ * the worst of them. What starts is paid for by two token buckets, one of all and one of the requester,
+ * unless he is exempt.
  */
 
 #include "messages/id.h"
 #include "messages/text.h"
 #include "node/content.h"
+#include "node/rate_limit.h"
 
 /* Unanswered READs of one requester; the protocol's minimum, told in HELLO_OK. */
 #define UPLOAD_WINDOW_BYTES (16u << 20)
@@ -52,6 +54,7 @@ struct upload {
     uint32_t route;
     int connection; /* the number by which the owner can end it */
     uint64_t rid;
+    bool is_exempt; /* from the rates, and its requester with it */
     enum upload_kind kind;
     uint32_t reply_bytes;   /* 1 .. UPLOAD_READ_BYTES_MAX */
     struct file_id file;    /* READ, HASHES */
@@ -75,12 +78,22 @@ enum upload_put_result {
     UPLOAD_BUSY,        /* all requesters together have */
 };
 
+/* Bytes a second, of all and of each requester; 0: no limit. */
+void upload_queue_set_rates(struct upload_queue *self, uint64_t all, uint64_t each, uint64_t now_ms);
+
 /* Copies `request`; the ticket is given later. */
 enum upload_put_result upload_queue_put(struct upload_queue *self, const struct upload *request);
 
 /* The upload whose turn it is, now in hand and valid until upload_queue_finish(); NULL when none may start
- * now. */
-struct upload *upload_queue_next(struct upload_queue *self);
+ * now. A READ and HASHES are paid for at once; a LIST by upload_queue_pay(), once its size is known. */
+struct upload *upload_queue_next(struct upload_queue *self, uint64_t now_ms);
+void upload_queue_pay(struct upload_queue *self, const struct upload *upload, uint64_t bytes);
+
+/* When a rate lets something start that waits for nothing else; UINT64_MAX when nothing does. */
+uint64_t upload_queue_ready_ms(const struct upload_queue *self);
+
+/* How long the rates may take for what the requester waits for. */
+uint64_t upload_queue_wait_ms(const struct upload_queue *self, uint32_t route, uint64_t now_ms);
 
 /* An upload in hand; NULL for any other ticket. */
 const struct upload *upload_queue_find(const struct upload_queue *self, uint64_t ticket);
@@ -110,9 +123,6 @@ bool upload_queue_stalled(const struct upload_queue *self, uint64_t now_ms, uint
 
 /* True while the requester has anything queued or in hand. */
 bool upload_queue_has(const struct upload_queue *self, uint32_t route);
-
-/* Of its READs; at most UPLOAD_WINDOW_BYTES. */
-uint64_t upload_queue_unanswered_bytes(const struct upload_queue *self, uint32_t route);
 
 /* Nothing queued and nothing in hand. */
 bool upload_queue_is_empty(const struct upload_queue *self);

@@ -334,7 +334,10 @@ static bool start_serving(struct node *self)
         .agent = text_of(NODE_AGENT),
         .features = features(self),
         .up_rate = settings.up_rate,
+        .up_rate_each = settings.up_rate_each,
     };
+    if (settings.is_lan_free)
+        data_port_exempt_near(self->port);
     struct content_source shared = share_source(self->shares);
     self->partials = partials_new(self->holdings, self->port, &shared);
     struct content_source source = partials_source(self->partials);

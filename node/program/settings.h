@@ -16,6 +16,8 @@ struct settings {
     uint16_t port_first, port_last; /* 0, 0: ephemeral */
     bool is_port_assigned;          /* by the broker; then there is no range */
     uint64_t up_rate, down_rate;    /* bytes a second; 0: no limit */
+    uint64_t up_rate_each;          /* the same, to each requester */
+    bool is_lan_free;               /* the two do not hold for those nearby */
     uint64_t push_quota_bytes;
     bool has_no_broker, has_menu, is_daemon, accepts_pushes;
 };

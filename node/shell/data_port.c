@@ -4,6 +4,7 @@
 #include "messages/shell/guard.h"
 #include "messages/shell/inbox.h"
 #include "messages/shell/socket.h"
+#include "node/shell/near_networks.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -15,6 +16,9 @@
 /* Messages taken from the socket before others get a turn in the loop. */
 #define MESSAGES_PER_ROUND 256
 
+/* A machine moves to another network now and then. */
+#define NETWORKS_LOOK_MS 10000
+
 struct data_port {
     struct loop *loop;
     void *socket;
@@ -23,6 +27,8 @@ struct data_port {
     struct push_events pushes;
     struct inbound *inbound; /* while it is being handled */
     uint64_t swept_at_ms;
+    struct near_networks *near; /* whose requesters have no rates; NULL: nobody's */
+    uint64_t looked_at_ms;      /* for the networks */
 };
 
 /* Events. */
@@ -41,6 +47,8 @@ static void on_socket(void *owner)
         peer_server_on_message(uploads_server(self->uploads), in.route, in.fd, zmq_msg_data(&in.header),
                                zmq_msg_size(&in.header), in.frame_count, clock_now_ms(),
                                uploads_effects(self->uploads));
+        if (self->near && in.has_peer && near_networks_has(self->near, &in.peer))
+            peer_server_exempt(uploads_server(self->uploads), in.route);
         self->inbound = &in;
         uploads_run(self->uploads);
         self->inbound = NULL;
@@ -85,6 +93,10 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
         guard_sweep(self->guard);
         self->swept_at_ms = now_ms;
     }
+    if (self->near && now_ms - self->looked_at_ms >= NETWORKS_LOOK_MS) {
+        near_networks_read(self->near);
+        self->looked_at_ms = now_ms;
+    }
     return self->swept_at_ms + GUARD_SWEEP_MS;
 }
 
@@ -113,6 +125,13 @@ struct data_port *data_port_new(struct loop *loop, struct workers *workers)
 bool data_port_bind(struct data_port *self, const char *endpoint, uint16_t *ret_port)
 {
     return socket_bind(self->socket, endpoint, ret_port);
+}
+
+void data_port_exempt_near(struct data_port *self)
+{
+    self->near = calloc(1, sizeof *self->near);
+    assert(self->near);
+    near_networks_read(self->near);
 }
 
 bool data_port_start(struct data_port *self, const struct peer_server_config *config,
@@ -179,6 +198,7 @@ void data_port_destroy(struct data_port **self_p)
     guard_destroy(&self->guard);
     socket_close(&self->socket);
     uploads_destroy(&self->uploads);
+    free(self->near);
     free(self);
     *self_p = NULL;
 }

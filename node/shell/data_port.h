@@ -32,6 +32,9 @@ struct data_port *data_port_new(struct loop *loop, struct workers *workers);
 /* `endpoint` as for socket_bind(). False with errno; may be tried again with another one. */
 bool data_port_bind(struct data_port *self, const char *endpoint, uint16_t *ret_port);
 
+/* Before the start: the rates do not hold for those on the networks that this machine is on. */
+void data_port_exempt_near(struct data_port *self);
+
 /* Begins to serve. The holdings and the texts of the config outlive the data port. False with errno. */
 bool data_port_start(struct data_port *self, const struct peer_server_config *config,
                      const struct holdings *holdings, const struct content_source *source);

@@ -66,6 +66,16 @@ class Rates(EndToEnd):
             self.finish(get, f"out{i}")
         self.assert_took(time.monotonic() - began, 8 * MIB, 2 * SIZE)
 
+    def test_up_each_is_kept_for_each_requester(self):
+        node = self.real_node("--up-each", "4M")
+        gets = [self.get(node, f"out{i}") for i in range(2)]
+        for i, get in enumerate(gets):
+            self.assert_took(self.finish(get, f"out{i}")["seconds"], 4 * MIB)
+
+    def test_lan_free_holds_for_no_neighbour(self):
+        node = self.real_node("--up", "1K", "--up-each", "1K", "--lan-free")
+        self.finish(self.get(node, "out"), "out")  # at 1 KiB a second it would give up
+
     def test_lists_and_hashes_come_while_payload_is_held_up(self):
         node = self.real_node("--up", "2M")
         get = self.get(node, "out")

@@ -28,7 +28,7 @@ static const char *const known_names[] = {
     "name",        "no-broker", "no-serve",     "output",    "per-address",  "port",        "presence",
     "push-quota",  "quiet",     "range",        "rescan",    "search-burst", "search-rate", "seed-from",
     "sequential",  "share",     "state",        "temp",      "timeout",      "to",          "to-name",
-    "up",
+    "lan-free",    "up",        "up-each",
 };
 
 enum {
