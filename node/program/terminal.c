@@ -26,6 +26,9 @@
 
 #define COLUMNS_DEFAULT 80
 
+#define TAB     '\t'
+#define END_KEY '\x04' /* Ctrl-D */
+
 struct terminal {
     struct loop *loop;
     struct terminal_events events;
@@ -172,6 +175,12 @@ static bool read_ahead(struct terminal *self)
     return got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN));
 }
 
+static void drop_ahead(struct terminal *self, size_t size)
+{
+    self->ahead_size -= size;
+    memmove(self->ahead, self->ahead + size, self->ahead_size);
+}
+
 /* For libedit: the next character, 0 when no more comes. What is not UTF-8 is dropped. */
 static int next_character(EditLine *edit, wchar_t *ret_character)
 {
@@ -192,9 +201,7 @@ static int next_character(EditLine *edit, wchar_t *ret_character)
             if (size == 0)
                 return 0;
         }
-        size_t used = size > 0 ? (size_t)size : 1;
-        self->ahead_size -= used;
-        memmove(self->ahead, self->ahead + used, self->ahead_size);
+        drop_ahead(self, size > 0 ? (size_t)size : 1);
         if (size > 0) {
             *ret_character = (wchar_t)point;
             return 1;
@@ -202,31 +209,27 @@ static int next_character(EditLine *edit, wchar_t *ret_character)
     }
 }
 
-static unsigned char on_tab(EditLine *edit, int key)
+static void on_tab(struct terminal *self)
 {
-    (void)key;
-    struct terminal *self;
-    el_get(edit, EL_CLIENTDATA, &self);
-    const LineInfo *line = el_line(edit);
+    const LineInfo *line = el_line(self->edit);
     /* A copy: the line changes under the answer. */
     char *typed = text_copy((struct text){line->buffer, (size_t)(line->cursor - line->buffer)});
+    hide(self);
     self->events.complete(self->events.owner, text_of(typed));
     free(typed);
-    return self->is_shown ? CC_REFRESH : CC_NORM;
 }
 
-static unsigned char on_end_key(EditLine *edit, int key)
+static void on_end_key(struct terminal *self)
 {
-    (void)key;
-    struct terminal *self;
-    el_get(edit, EL_CLIENTDATA, &self);
-    const LineInfo *line = el_line(edit);
-    self->is_ended = line->lastchar == line->buffer;
-    if (self->is_ended || line->cursor == line->lastchar)
-        return CC_NORM;
-    el_cursor(edit, 1);
-    el_deletestr(edit, 1);
-    return CC_REFRESH;
+    const LineInfo *line = el_line(self->edit);
+    bool is_empty = line->lastchar == line->buffer, is_at_end = line->cursor == line->lastchar;
+    hide(self);
+    if (is_empty) {
+        self->events.ended(self->events.owner);
+    } else if (!is_at_end) {
+        el_cursor(self->edit, 1);
+        el_deletestr(self->edit, 1);
+    }
 }
 
 static void keep_line(struct terminal *self, const char *line)
@@ -247,17 +250,22 @@ static void hand_out(struct terminal *self, const char *buffer, size_t size)
     free(line);
 }
 
-/* Lets libedit have one key; there is one. */
+/* There is a key: libedit has it, unless it is one of ours. */
 static void take_key(struct terminal *self)
 {
     int count = 0;
     show(self);
+    char first = self->ahead[0];
+    if (first == TAB || first == END_KEY) {
+        drop_ahead(self, 1);
+        if (first == TAB)
+            on_tab(self);
+        else
+            on_end_key(self);
+        return;
+    }
     const char *buffer = el_gets(self->edit, &count);
-    if (self->is_ended) {
-        self->is_ended = false;
-        hide(self);
-        self->events.ended(self->events.owner);
-    } else if (buffer && count > 0 && (buffer[count - 1] == '\n' || buffer[count - 1] == '\r')) {
+    if (buffer && count > 0 && (buffer[count - 1] == '\n' || buffer[count - 1] == '\r')) {
         hand_out(self, buffer, (size_t)count - 1);
     }
 }
@@ -358,10 +366,6 @@ static void start_editing(struct terminal *self, const char *history_path)
     el_set(self->edit, EL_EDITOR, "emacs");
     el_set(self->edit, EL_SIGNAL, 0);
     el_wset(self->edit, EL_GETCFN, next_character);
-    el_set(self->edit, EL_ADDFN, "zswarm-complete", "completes", on_tab);
-    el_set(self->edit, EL_ADDFN, "zswarm-end", "ends or deletes", on_end_key);
-    el_set(self->edit, EL_BIND, "^I", "zswarm-complete", NULL);
-    el_set(self->edit, EL_BIND, "^D", "zswarm-end", NULL);
     /* These would wait for a second key. */
     el_set(self->edit, EL_BIND, "-r", "^V", NULL);
     el_set(self->edit, EL_BIND, "-r", "^Q", NULL);

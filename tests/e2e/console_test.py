@@ -240,6 +240,7 @@ class Streams(EndToEnd):
 
     def test_without_a_broker_commands_run_and_say_so(self):
         one = self.world.node("lone", None, self.world.share("one", {"own.txt": b"own"}), stdin=subprocess.PIPE)
+        self.world.wait_shared(one, "own.txt")
         one.popen.stdin.write(b"peers\nsearch x\ntracker\nget x\nlist\nrefresh\n")
         one.popen.stdin.flush()
         one.wait_stdout("own.txt")
