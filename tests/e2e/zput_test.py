@@ -53,7 +53,8 @@ class Honest(Pushing):
         self.assertEqual((hello.node_id, hello.expected_node_id), (None, None))
         self.assertEqual((offer.have, offer.file.have_permille, offer.file.name), (None, 1000, "a.bin"))
         self.assertEqual(offer.file.extra[1], True)
-        self.assertEqual([seen.message.kind for seen in receiver.seen][-1], zsp.BYE)
+        receiver.wait_seen(zsp.BYE)
+        self.assertEqual(receiver.seen_of(zsp.CLOSE), [])
 
     def test_only_what_is_lacking_is_sent(self):
         path = self.file(20 * CHUNK)
@@ -125,7 +126,7 @@ class Parts(Pushing):
         self.assertEqual(offer.have, tree.bitfield(10, [2, 3, 4]))
         self.assertEqual(offer.file.have_permille, 300)
         self.assertEqual(receiver.take().saved, {2, 3, 4})
-        self.assertTrue(receiver.seen_of(zsp.CLOSE))
+        receiver.wait_seen(zsp.CLOSE)
 
     def test_the_last_part_hears_the_name(self):
         receiver, path = self.receiver(), self.file(10 * CHUNK)
