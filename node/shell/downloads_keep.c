@@ -190,7 +190,7 @@ void keeper_load(struct keeper *self)
     char *text = read_file(self->downloads->config.list, &size);
     if (!text && errno != ENOENT)
         set_aside(self, strerror(errno));
-    for (size_t at = 0; at < size;) {
+    for (size_t at = 0; text && at < size;) {
         const char *end = memchr(text + at, '\n', size - at);
         struct text line = {text + at, end ? (size_t)(end - text) - at : size - at};
         bad_count += line.size > 0 && !load_line(self->downloads->list, line);
