@@ -15,7 +15,7 @@
 #include "messages/presence.h"
 
 /* A share of this node is its owner's doing; the cap keeps a slip (`--share /`) from taking all memory: about
- * 400 bytes a file. */
+ * 450 bytes a file. */
 #define SHARE_FILES_MAX 1000000
 
 /* What a file was when it was looked at. Equal stamps mean the same content, as far as a file system tells.

@@ -63,7 +63,8 @@ struct scan_result {
     struct scan_outcome outcome; /* a part; is_complete is for the caller to set */
     /* Of the next four, a bit for each share. */
     uint64_t troubled;         /* something in it is not known for a passing reason */
-    uint64_t there, not_there; /* its folder was looked for */
+    uint64_t there, not_there; /* its folder, or manifest, was looked for */
+    uint64_t renewed;          /* its manifest was read anew: what was noted of it is over */
     uint64_t unwatched;        /* a folder in it could not be watched */
     enum watch_result reason;  /* of the last one of these */
     char *where;               /* and its path, malloc'd */

@@ -92,6 +92,10 @@ void scan_manifest(struct scan *self)
         scan_note(self, line);
         free(line);
     }
+    uint64_t bit = UINT64_C(1) << self->item->share;
+    *(error ? &self->result.not_there : &self->result.there) |= bit;
+    if (file->is_new)
+        self->result.renewed |= bit;
     if (file->is_new && self->watch)
         watch_forget(self->watch, self->item->share, "");
     file->is_new = false;

@@ -254,13 +254,13 @@ static void done_hash(void *owner, struct file_hash_result *result)
     hashing_pump(self);
 }
 
-/* As handles_pop(), but for what is being hashed because somebody asked. */
+/* As handles_pop(), but for what is being hashed because somebody asked, or was adopted meanwhile. */
 static const struct shared_file *handles_pop_idle(struct shares *self, struct handles *handles)
 {
     const struct shared_file *file;
     do
         file = handles_pop(handles, self->index);
-    while (file && is_running(self, file->handle));
+    while (file && (is_running(self, file->handle) || take_adopted(self, file)));
     return file;
 }
 

@@ -128,6 +128,7 @@ struct shares {
     struct scan_notes notes; /* of the last scan: what was told already */
     char *messages[MESSAGES_MAX];
     size_t message_count, report_count;
+    size_t left_out_told; /* the most files that were told to be left out */
 };
 
 /* A line for the person who runs the node; taken over. */

@@ -50,6 +50,9 @@ static bool has_note(const struct scan_notes *notes, const char *line)
 
 static void tell_left_out(struct shares *self, size_t count)
 {
+    if (count <= self->left_out_told)
+        return;
+    self->left_out_told = count;
     char *line = NULL;
     int size = asprintf(&line, "not shared: %zu more", count);
     assert(size >= 0);
@@ -70,14 +73,38 @@ static void report_notes(struct shares *self, struct scan_notes notes, bool is_a
             notes.lines[i] = NULL;
         }
     }
-    if (notes.left_out_count > self->notes.left_out_count)
-        tell_left_out(self, notes.left_out_count);
+    tell_left_out(self, notes.left_out_count);
     if (!is_all) {
         scan_notes_release(&notes);
         return;
     }
     scan_notes_release(&self->notes);
     self->notes = notes;
+}
+
+/* What was told of a share folder that is back, or of a manifest that has changed, may be told again. */
+static void forget_notes(struct shares *self, uint64_t mask)
+{
+    for (size_t share = 0; share < self->folder_end && mask; share++) {
+        if (!(mask & bit(share)))
+            continue;
+        const struct share_folder *folder = &self->folders[share];
+        char *line = NULL;
+        int size = folder->manifest ? asprintf(&line, "%s", folder->manifest->path)
+                                    : asprintf(&line, "not shared: %s: ", folder->path);
+        assert(size >= 0);
+        char *escaped = text_escape(text_of(line));
+        size_t kept = 0;
+        for (size_t i = 0; i < self->notes.count; i++) {
+            if (strncmp(self->notes.lines[i], escaped, strlen(escaped)) == 0)
+                free(self->notes.lines[i]);
+            else
+                self->notes.lines[kept++] = self->notes.lines[i];
+        }
+        self->notes.count = kept;
+        free(escaped);
+        free(line);
+    }
 }
 
 /* Says once what is not watched, why, and what helps. */
@@ -168,6 +195,7 @@ static void take_step(struct shares *self)
     scan->unseen |= result->troubled;
     if (is_end)
         scan->unseen &= ~(scan->current & ~scan->troubled);
+    forget_notes(self, (scan->not_there & result->there) | result->renewed);
     scan->not_there = (scan->not_there | result->not_there) & ~result->there;
     scan->unwatched |= result->unwatched;
     if (result->unwatched)
@@ -176,8 +204,7 @@ static void take_step(struct shares *self)
     uint64_t last_handle = share_index_last_handle(self->index);
     result->outcome.is_complete = (scan->unseen & all_shares(self)) == 0;
     share_index_scanned(self->index, &result->outcome);
-    if (result->outcome.left_out_count > 0)
-        tell_left_out(self, result->outcome.left_out_count);
+    tell_left_out(self, result->outcome.left_out_count);
     remember_moved(self, last_handle);
     withdraw(self, self->removed);
     if (is_end && scan->current)

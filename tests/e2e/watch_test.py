@@ -282,6 +282,8 @@ class Manifest(Watched):
         self.expect({"three": b"a"})
         self.manifest.write_text("four a\n")
         self.expect({"four": b"a"})
+        self.manifest.unlink()
+        wait_until(lambda: sum("cannot be read" in line for line in self.node.stderr.lines) == 2, "a second line")
 
     def test_bad_lines_are_told_by_number_and_the_good_ones_stay(self):
         self.start_with("good a\nalone\n../evil a\nthree words here\ngood deep/b\nnone nowhere\ndir deep\n")

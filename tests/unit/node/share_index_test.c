@@ -283,6 +283,124 @@ Test(share_index, generation_rises_by_one_with_each_change_that_others_can_see)
     share_index_destroy(&index);
 }
 
+/* One part: the folder `folder` was read and has these files ("NAME" below the share) and folders. */
+static void scan_part(struct share_index *index, uint32_t share, const char *folder, bool is_place,
+                      const char *const *names, const char *const *folders)
+{
+    struct scan_outcome outcome = {.files = calloc(8, sizeof(struct scanned_file)),
+                                   .is_part = true,
+                                   .folders = calloc(1, sizeof(struct scanned_folder)),
+                                   .folder_count = 1,
+                                   .is_complete = true};
+    outcome.folders[0] =
+        (struct scanned_folder){share, strdup(folder), is_place, calloc(8, sizeof(char *)), 0};
+    for (; folders && *folders; folders++)
+        outcome.folders[0].folders[outcome.folders[0].folder_count++] = strdup(*folders);
+    for (; names && *names; names++)
+        outcome.files[outcome.count++] = (struct scanned_file){
+            .share = share, .name = strdup(*names), .stamp = {.inode = 5, .size = 1000, .ctime_ns = 1}};
+    share_index_scanned(index, &outcome);
+}
+
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void expect_names(const struct share_index *index, const char *const *names)
+{
+    size_t count = 0;
+    for (; names[count]; count++) {
+        cr_assert(lt(sz, count, share_index_count(index)), "%s is missing", names[count]);
+        cr_expect(text_equal(share_index_at(index, count)->name, text_of(names[count])), "%s",
+                  share_index_at(index, count)->name.bytes);
+    }
+    cr_expect(eq(sz, share_index_count(index), count));
+}
+
+Test(share_index, part_speaks_of_its_folder_and_of_nothing_else)
+{
+    struct share_index *index = share_index_new();
+    SCAN(index, "a/f", "a-b/f", "a/x/f", "a/y/f", "a/y/z/f", "b/f");
+    uint64_t handle = handle_of(index, "a/x/f");
+    scan_part(index, 0, "a", false, LIST("a/g"), LIST("x"));
+    expect_names(index, LIST("a-b/f", "a/g", "a/x/f", "b/f"));
+    cr_expect(eq(u64, handle_of(index, "a/x/f"), handle));
+    scan_part(index, 1, "", false, NULL, NULL);
+    cr_expect(eq(sz, share_index_count(index), 4), "another share");
+    scan_part(index, 0, "a", true, NULL, NULL);
+    expect_names(index, LIST("a-b/f", "b/f"));
+    scan_part(index, 0, "b/f", true, LIST("b/f"), NULL);
+    expect_names(index, LIST("a-b/f", "b/f"));
+    scan_part(index, 0, "b/f", false, LIST("b/f/g"), NULL);
+    expect_names(index, LIST("a-b/f", "b/f/g"));
+    scan_part(index, 0, "", true, NULL, NULL);
+    cr_expect(eq(sz, share_index_count(index), 0));
+    share_index_destroy(&index);
+}
+
+Test(share_index, taken_name_is_numbered_and_kept)
+{
+    struct share_index *index = share_index_new();
+    scan_part(index, 0, "", false, LIST("a.x", "b"), NULL);
+    scan_part(index, 1, "", false, LIST("a.x", "a (2).x"), NULL);
+    scan_part(index, 2, "", false, LIST("a.x"), NULL);
+    expect_names(index, LIST("a (2).x", "a (3).x", "a (4).x", "a.x", "b"));
+    scan_part(index, 0, "", true, NULL, NULL);
+    expect_names(index, LIST("a (2).x", "a (3).x", "a (4).x"));
+    scan_part(index, 1, "", false, LIST("a.x", "a (2).x"), NULL);
+    scan_part(index, 0, "", false, LIST("a.x"), NULL);
+    expect_names(index, LIST("a (2).x", "a (3).x", "a (4).x", "a.x"));
+    share_index_destroy(&index);
+}
+
+Test(share_index, name_that_cannot_be_numbered_is_counted_as_left_out)
+{
+    struct share_index *index = share_index_new();
+    char name[1025];
+    memset(name, 'x', 1024);
+    name[1024] = '\0';
+    scan_part(index, 0, "", false, LIST(name), NULL);
+    struct scan_outcome outcome = {
+        .files = calloc(1, sizeof(struct scanned_file)), .count = 1, .is_part = true};
+    outcome.files[0] = (struct scanned_file){.share = 1, .name = strdup(name)};
+    share_index_scanned(index, &outcome);
+    cr_expect(eq(sz, outcome.left_out_count, 1));
+    cr_expect(eq(sz, share_index_count(index), 1));
+    share_index_destroy(&index);
+}
+
+Test(share_index, content_that_moved_with_its_stamp_keeps_its_id)
+{
+    struct share_index *index = share_index_new();
+    SCAN(index, "old/f=7");
+    hash_file(index, "old/f", 1);
+    struct file_id id = by_name(index, "old/f")->id;
+    SCAN(index, "new/f=7");
+    cr_expect(eq(int, by_name(index, "new/f")->state, SHARE_READY));
+    cr_expect(file_id_equal(&by_name(index, "new/f")->id, &id));
+    cr_expect(share_index_by_id(index, &id) == by_name(index, "new/f"));
+    SCAN(index, "newer/f=8");
+    cr_expect(eq(int, by_name(index, "newer/f")->state, SHARE_UNHASHED), "another stamp");
+    share_index_destroy(&index);
+}
+
+Test(share_index, files_that_were_asked_for_by_name_are_told_once_each)
+{
+    struct share_index *index = share_index_new();
+    uint64_t handles[SHARE_ASKED_MAX];
+    const struct shared_file *file;
+    uint32_t total;
+    SCAN(index, "d/a", "b", "c");
+    cr_expect(eq(sz, share_index_take_asked(index, handles), 0));
+    share_index_by_name(index, text_of("a"), &file);
+    query(index, MODE_WORDS, "b", &total);
+    query(index, MODE_EXACT, "b", &total);
+    query(index, MODE_ID, "00112233", &total);
+    cr_assert(eq(sz, share_index_take_asked(index, handles), 2), "an id is no name");
+    cr_expect(eq(u64, handles[0], handle_of(index, "d/a")));
+    cr_expect(eq(u64, handles[1], handle_of(index, "b")));
+    cr_expect(eq(sz, share_index_take_asked(index, handles), 0));
+    share_index_destroy(&index);
+}
+
 Test(share_index, positions_are_in_byte_order_of_name)
 {
     struct share_index *index = share_index_new();

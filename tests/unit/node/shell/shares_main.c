@@ -42,6 +42,7 @@ static void run(struct workers *workers, struct shares *shares)
 {
     uint64_t now_ms = 1;
     for (unsigned round = 0; round == 0 || shares_figures(shares).is_busy; round++) {
+        shares_on_watch(shares);
         shares_tick(shares, now_ms += 50);
         if (round == 3)
             shares_rescan(shares);
@@ -66,6 +67,7 @@ int main(void)
         struct workers *workers = workers_new(4);
         struct shares *shares = shares_new(workers, folder_path(&root, "cache.db"));
         CHECK(shares_add_folder(shares, folder_path(&root, "share"), false));
+        CHECK(shares_watch(shares) >= 0);
         run(workers, shares);
         CHECK(share_index_is_settled(shares_index(shares)));
         CHECK(share_index_count(shares_index(shares)) == SMALL_FILES + 3);
