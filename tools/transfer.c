@@ -53,15 +53,19 @@ static void on_starved(void *owner);
 static void fill_vacancies(struct transfers *self)
 {
     const struct target *target = self->target;
-    if (self->is_starved) /* whatever left, it is of no more use */
+    bool was_starved = self->is_starved;
+    self->is_starved = false;
+    if (was_starved)
         self->vacancy_count = DOWNLOAD_SOURCES_MAX;
-    for (; self->vacancy_count > 0 && self->next_source < target->source_count; self->vacancy_count--) {
+    /* An address that cannot be used takes no place. */
+    while (self->next_source < target->source_count &&
+           (self->vacancy_count > 0 || fetch_is_starved(self->fetch))) {
         const struct target_source *source = &target->sources[self->next_source++];
         fetch_add_source(self->fetch, &source->node, &source->host, source->port);
+        self->vacancy_count -= self->vacancy_count > 0;
     }
-    if (self->is_starved && fetch_is_starved(self->fetch)) /* none of them could be used */
+    if (was_starved && fetch_is_starved(self->fetch))
         on_starved(self);
-    self->is_starved = false;
 }
 
 static uint64_t on_tick(void *owner, uint64_t now_ms)
