@@ -22,7 +22,8 @@ struct offered_file {
     struct file_id id;
     struct layout layout;
     struct standing *standing; /* in the order in which they came */
-    struct chunk_map fresh;    /* saved, and not yet told to all */
+    struct chunk_map saved;    /* but not kept yet */
+    struct chunk_map fresh;    /* saved and kept, and not yet told to all */
     UT_hash_handle hh;
 };
 
@@ -154,6 +155,7 @@ static void take_out(struct offers *self, struct offered_file *file, struct stan
 static void forget_file(struct offers *self, struct offered_file *file)
 {
     HASH_DEL(self->files, file);
+    chunk_map_release(&file->saved);
     chunk_map_release(&file->fresh);
     free(file);
 }
@@ -167,6 +169,7 @@ static struct offered_file *file_of(struct offers *self, const struct file_entry
     assert(file);
     file->id = entry->id;
     file->layout = layout_of(entry->size);
+    chunk_map_init(&file->saved, file->layout.chunk_count);
     chunk_map_init(&file->fresh, file->layout.chunk_count);
     HASH_ADD(hh, self->files, id, sizeof file->id, file);
     return file;
@@ -416,13 +419,25 @@ void offers_on_dropped(struct offers *self, uint32_t route, const struct file_id
     end(self, file, standing, false, effects);
 }
 
-void offers_on_saved(struct offers *self, const struct file_id *id, uint32_t chunk, uint64_t now_ms)
+void offers_on_saved(struct offers *self, const struct file_id *id, uint32_t chunk)
 {
     struct offered_file *file = find_file(self, id);
-    if (!file)
+    if (file)
+        chunk_map_set(&file->saved, chunk);
+}
+
+void offers_on_kept(struct offers *self, const struct file_id *id, struct blob bits, uint64_t now_ms)
+{
+    struct offered_file *file = find_file(self, id);
+    if (!file || file->saved.set_count == 0)
         return;
-    chunk_map_set(&file->fresh, chunk);
-    if (self->tell_at_ms == UINT64_MAX)
+    assert(bits.size == layout_bitfield_size(&file->layout));
+    for (uint32_t chunk = 0; chunk < file->layout.chunk_count; chunk++) {
+        bool is_kept = bits.bytes[chunk / 8] & 0x80u >> chunk % 8;
+        if (is_kept && chunk_map_clear(&file->saved, chunk))
+            chunk_map_set(&file->fresh, chunk);
+    }
+    if (file->fresh.set_count > 0 && self->tell_at_ms == UINT64_MAX)
         self->tell_at_ms = now_ms + OFFERS_HAVE_MS;
 }
 
@@ -433,6 +448,15 @@ void offers_on_unsaved(struct offers *self, const struct file_id *id, uint32_t c
         chunk_map_clear(&s->told, chunk);
 }
 
+/* What is published waits for no map. */
+static void keep_all(struct offered_file *file)
+{
+    for (uint32_t chunk = 0; chunk < file->layout.chunk_count && file->saved.set_count > 0; chunk++) {
+        if (chunk_map_clear(&file->saved, chunk))
+            chunk_map_set(&file->fresh, chunk);
+    }
+}
+
 /* All offers of a file end: with STORED, or with an ERROR when there is no name. */
 static void end_all(struct offers *self, const struct file_id *id, const struct text *name,
                     enum error_code code, const char *reason, struct offers_effects *effects)
@@ -440,6 +464,8 @@ static void end_all(struct offers *self, const struct file_id *id, const struct 
     struct offered_file *file = find_file(self, id);
     if (!file)
         return;
+    if (name)
+        keep_all(file);
     tell_all(file, effects);
     while (file->standing) {
         uint32_t route = file->standing->view.route;

@@ -129,8 +129,12 @@ void offers_on_dropped(struct offers *self, uint32_t route, const struct file_id
                        const char *reason, struct offers_effects *effects);
 
 /* A chunk was verified and written; or what was said to be here of it turned out to be wrong. */
-void offers_on_saved(struct offers *self, const struct file_id *file, uint32_t chunk, uint64_t now_ms);
+void offers_on_saved(struct offers *self, const struct file_id *file, uint32_t chunk);
 void offers_on_unsaved(struct offers *self, const struct file_id *file, uint32_t chunk);
+
+/* The have-map on disk has these bits (a bitfield of the file): a chunk is told once it is saved and kept,
+ * for whoever was told may go. */
+void offers_on_kept(struct offers *self, const struct file_id *file, struct blob bits, uint64_t now_ms);
 
 /* The file is in the share under this name; or it cannot be, and its offers end with an ERROR. */
 void offers_on_stored(struct offers *self, const struct file_id *file, struct text name,

@@ -321,7 +321,13 @@ static void on_source(void *owner, struct runner *runner, uint32_t source)
 static void on_saved(void *owner, struct runner *runner, uint32_t chunk)
 {
     struct downloads_offers *self = owner;
-    offers_on_saved(self->offers, &runner->file.id, chunk, clock_now_ms());
+    offers_on_saved(self->offers, &runner->file.id, chunk);
+}
+
+static void on_kept(void *owner, struct runner *runner, struct blob bits)
+{
+    struct downloads_offers *self = owner;
+    offers_on_kept(self->offers, &runner->file.id, bits, clock_now_ms());
 }
 
 static void on_unsaved(void *owner, struct runner *runner, uint32_t chunk)
@@ -406,6 +412,7 @@ struct downloads_offers *downloads_offers_new(struct loop *loop, struct download
                                         .stopping = on_stopping,
                                         .source = on_source,
                                         .saved = on_saved,
+                                        .kept = on_kept,
                                         .unsaved = on_unsaved,
                                         .ended = on_ended};
     data_port_accept_pushes(port, &events);

@@ -50,6 +50,7 @@ struct downloads_watcher {
     void (*stopping)(void *owner, struct runner *runner); /* runner->fetch is about to be stopped */
     void (*source)(void *owner, struct runner *runner, uint32_t source);
     void (*saved)(void *owner, struct runner *runner, uint32_t chunk);
+    void (*kept)(void *owner, struct runner *runner, struct blob bits);
     void (*unsaved)(void *owner, struct runner *runner, uint32_t chunk);
     /* Done or failed. Its target is there, but not in the share index yet. */
     void (*ended)(void *owner, const struct listed_download *item);

@@ -215,6 +215,13 @@ static void on_saved(void *owner, uint32_t chunk)
         self->downloads->watcher.saved(self->downloads->watcher.owner, self, chunk);
 }
 
+static void on_kept(void *owner, struct blob bits)
+{
+    struct runner *self = owner;
+    if (self->downloads->watcher.kept)
+        self->downloads->watcher.kept(self->downloads->watcher.owner, self, bits);
+}
+
 static void on_unsaved(void *owner, uint32_t chunk)
 {
     struct runner *self = owner;
@@ -343,6 +350,7 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
     struct fetch_events events = {.owner = self,
                                   .source = on_source,
                                   .saved = on_saved,
+                                  .kept = on_kept,
                                   .unsaved = on_unsaved,
                                   .starved = on_starved,
                                   .done = on_done};

@@ -28,6 +28,8 @@ struct fetch_events {
     void *owner;
     void (*source)(void *owner, uint32_t source); /* has a new state: fetch_source_at() */
     void (*saved)(void *owner, uint32_t chunk);   /* verified and written */
+    /* The have-map on disk has these bits: what was saved and is among them outlives a kill. May be NULL. */
+    void (*kept)(void *owner, struct blob bits);
     /* What an earlier run left of the chunk was wrong. May be NULL. */
     void (*unsaved)(void *owner, uint32_t chunk);
     /* No source is left. Add some, or end it with fetch_give_up(). */

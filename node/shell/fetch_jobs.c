@@ -209,6 +209,9 @@ static void map_done(struct job *job)
     int error_number = self->error_number;
     fetch->job_count--;
     fetch->is_map_being_kept = false;
+    struct blob bits = {self->bits, chunk_map_bits(download_chunks(fetch->download)).size};
+    if (!fetch->is_stopped && !fetch->is_finished && !error_number && fetch->events.kept)
+        fetch->events.kept(fetch->events.owner, bits);
     free(self->layer);
     free(self->bits);
     free(self);

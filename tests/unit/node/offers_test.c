@@ -128,9 +128,20 @@ static const char *story(const struct world *w)
         cr_assert(strcmp(story_, (expected)) == 0, "\"%s\", not \"%s\"", story_, (expected));                \
     } while (0)
 
+static void keep(struct world *w, const struct file_entry *file, const struct chunk_map *chunks)
+{
+    offers_on_kept(w->offers, &file->id, chunk_map_bits(chunks), w->now_ms);
+}
+
+/* And kept. */
 static void saved(struct world *w, const struct file_entry *file, uint32_t chunk)
 {
-    offers_on_saved(w->offers, &file->id, chunk, w->now_ms);
+    struct chunk_map map;
+    chunk_map_init(&map, layout_of(file->size).chunk_count);
+    chunk_map_set(&map, chunk);
+    offers_on_saved(w->offers, &file->id, chunk);
+    keep(w, file, &map);
+    chunk_map_release(&map);
 }
 
 static void tick(struct world *w)
@@ -379,6 +390,28 @@ Test(offers, what_is_saved_is_told_in_runs_to_every_pusher_of_the_file)
     saved(&w, &file, 3); /* known */
     tick(&w);
     ASSERT_STORY(&w, "");
+    world_release(&w);
+}
+
+Test(offers, what_is_saved_is_told_once_it_is_kept_or_published)
+{
+    struct world w = world_new();
+    struct file_entry file = file_of(200 * KIB, 1);
+    struct chunk_map kept;
+    chunk_map_init(&kept, 4);
+    chunk_map_set(&kept, 0);
+    chunk_map_set(&kept, 3); /* a claim of an earlier run */
+    say_file(&w, 7, 9, &file);
+    offers_on_saved(w.offers, &file.id, 0);
+    offers_on_saved(w.offers, &file.id, 1);
+    cr_assert(eq(u64, offers_next_deadline_ms(w.offers), UINT64_MAX));
+    keep(&w, &file, &kept);
+    tick(&w);
+    ASSERT_STORY(&w, "7:HAVE rid 9 0+1");
+    offers_effects_clear(&w.effects);
+    offers_on_stored(w.offers, &file.id, text_of("x"), &w.effects);
+    ASSERT_STORY(&w, "7:HAVE rid 9 1+1, 7:STORED rid 9 x, 7:over");
+    chunk_map_release(&kept);
     world_release(&w);
 }
 
