@@ -115,6 +115,7 @@ void peer_server_on_chunk(struct peer_server *self, uint64_t ticket, enum disk_r
         .data = {.file = u->file, .offset = u->offset, .length = u->reply_bytes},
     };
     struct peer_effect *effect = peer_effects_send(effects, PEER_SEND_DATA, u->route, ticket, &data);
+    effect->content = u->content;
     effect->offset = u->offset;
     effect->length = u->reply_bytes;
     upload_queue_answer(self->queue, ticket, self->now_ms);

@@ -253,9 +253,9 @@ void pusher_on_message(struct pusher *self, const uint8_t *header, size_t size, 
     envelope_close(&envelope);
 }
 
-void pusher_on_sent(struct pusher *self, uint64_t offset, uint32_t length, uint64_t now_ms)
+void pusher_on_sent(struct pusher *self, uint64_t handle, uint64_t offset, uint32_t length, uint64_t now_ms)
 {
-    if (self->state != PUSHER_SERVING)
+    if (self->state != PUSHER_SERVING || handle != self->handle)
         return;
     uint32_t first = (uint32_t)(offset >> self->layout.chunk_log2);
     uint32_t last = (uint32_t)((offset + length - 1) >> self->layout.chunk_log2);

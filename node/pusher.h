@@ -110,8 +110,8 @@ void pusher_on_lost(struct pusher *self, uint64_t now_ms, struct peer_effects *e
 void pusher_on_message(struct pusher *self, const uint8_t *header, size_t size, size_t frame_count,
                        uint64_t now_ms, struct peer_effects *effects);
 
-/* Bytes [offset, offset + length) went to the socket. */
-void pusher_on_sent(struct pusher *self, uint64_t offset, uint32_t length, uint64_t now_ms);
+/* Bytes [offset, offset + length) of an offered file went to the socket; it may be an earlier file. */
+void pusher_on_sent(struct pusher *self, uint64_t handle, uint64_t offset, uint32_t length, uint64_t now_ms);
 
 void pusher_tick(struct pusher *self, uint64_t now_ms, struct peer_effects *effects);
 uint64_t pusher_next_deadline_ms(const struct pusher *self);

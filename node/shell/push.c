@@ -218,10 +218,10 @@ static void cut(void *owner, int connection)
         self->is_cut = true;
 }
 
-static void sent(void *owner, uint64_t offset, uint32_t length)
+static void sent(void *owner, struct content content, uint64_t offset, uint32_t length)
 {
     struct push *self = owner;
-    pusher_on_sent(self->pusher, offset, length, clock_now_ms());
+    pusher_on_sent(self->pusher, content.handle, offset, length, clock_now_ms());
 }
 
 static void unlink_node(struct push *self, uint64_t now_ms)

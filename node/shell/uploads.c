@@ -313,7 +313,7 @@ static void send_data(struct uploads *self, const struct peer_effect *effect)
     const uint8_t *header = peer_effect_header(&self->effects, effect);
     bool is_sent = send_buffer(self, effect->route, header, effect->header_size, buffer, effect->length);
     if (is_sent && self->events.sent)
-        self->events.sent(self->events.owner, effect->offset, effect->length);
+        self->events.sent(self->events.owner, effect->content, effect->offset, effect->length);
 }
 
 static void run_effect(struct uploads *self, const struct peer_effect *effect)

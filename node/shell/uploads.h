@@ -33,7 +33,7 @@ struct uploads_events {
     void *owner;
     void (*cut)(void *owner, int connection); /* end this connection */
     /* Bytes [offset, offset + length) of the file went to the socket. May be NULL. */
-    void (*sent)(void *owner, uint64_t offset, uint32_t length);
+    void (*sent)(void *owner, struct content content, uint64_t offset, uint32_t length);
     /* Disk failed, with an errno; the requester is told `internal`. May be NULL. */
     void (*unreadable)(void *owner, struct content content, int error);
     /* PEER_PUSH and PEER_PUSHER_GONE. NULL when the server takes no pushes. */

@@ -258,6 +258,22 @@ Test(pusher, the_next_file_goes_over_the_same_connection)
     world_release(&w);
 }
 
+Test(pusher, what_is_still_sent_of_an_earlier_file_is_not_this_ones)
+{
+    struct world w = world_new();
+    start(&w, 10 * CHUNK, NULL);
+    accept_offer(&w, 10);
+    store(&w, w.offer_rid);
+    pusher_begin(w.pusher, w.now_ms);
+    offer(&w, CHUNK, NULL);
+    sent_only(&w, KIND_OFFER);
+    accept_offer(&w, 1);
+    pusher_on_sent(w.pusher, w.handle - 1, 9 * CHUNK, CHUNK, w.now_ms);
+    cr_assert(eq(u32, pusher_progress(w.pusher).sent_count, 0));
+    cr_assert(eq(u64, pusher_progress(w.pusher).sent_bytes, 0));
+    world_release(&w);
+}
+
 Test(pusher, a_part_is_over_when_all_of_it_is_saved_and_the_rest_is_not)
 {
     struct world w = world_new();

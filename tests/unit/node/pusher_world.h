@@ -215,7 +215,8 @@ static inline void serve(struct world *w, uint64_t offset, uint32_t length)
     const struct peer_effect *effect = &w->effects.items[0];
     cr_assert(eq(int, effect->kind, PEER_SEND_DATA));
     cr_assert(eq(u64, effect->offset, offset));
-    pusher_on_sent(w->pusher, effect->offset, effect->length, w->now_ms);
+    cr_assert(eq(u64, effect->content.handle, w->handle));
+    pusher_on_sent(w->pusher, effect->content.handle, effect->offset, effect->length, w->now_ms);
     peer_server_on_sent(w->server, ticket, w->now_ms, &w->effects);
 }
 
