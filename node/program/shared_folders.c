@@ -7,17 +7,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* Calls `each` for every kept path. */
-static void read_kept(struct node *node, void (*each)(void *owner, const char *path), void *owner)
+/* NULL when there is none; what is no file of ours, like a FIFO, holds nobody up. */
+static FILE *open_kept(const struct node *node)
 {
-    char *path = node_state_path(&node->state, "shares"), *line = NULL;
-    FILE *file = fopen(path, "re");
+    char *path = node_state_path(&node->state, "shares");
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat status;
+    FILE *file = NULL;
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        file = fdopen(fd, "r");
+    if (fd >= 0 && !file)
+        close(fd);
+    free(path);
+    return file;
+}
+
+/* Calls `each` for every kept path. */
+static void read_kept(const struct node *node, void (*each)(void *owner, const char *path), void *owner)
+{
+    FILE *file = open_kept(node);
+    char *line = NULL;
     size_t capacity = 0;
-    ssize_t size;
-    for (unsigned count = 0;
-         file && count < SHARES_FOLDERS_MAX && (size = getline(&line, &capacity, file)) > 0; count++) {
+    for (unsigned count = 0; file && count < SHARES_FOLDERS_MAX && getline(&line, &capacity, file) > 0;
+         count++) {
         line[strcspn(line, "\n")] = '\0';
         if (line[0] == '/' && strlen(line) < PATH_MAX)
             each(owner, line);
@@ -25,7 +40,6 @@ static void read_kept(struct node *node, void (*each)(void *owner, const char *p
     free(line);
     if (file)
         fclose(file);
-    free(path);
 }
 
 static void share(void *owner, const char *path)
@@ -58,10 +72,13 @@ static void copy(void *owner, const char *path)
 }
 
 /* Writes the file anew beside the old one, with `path` as its last line or without it. False with errno. */
-static bool keep(struct node *node, const char *path, bool is_shared, bool *ret_was_kept)
+static bool keep(const struct node *node, const char *path, bool is_shared, bool *ret_was_kept)
 {
     char *to = node_state_path(&node->state, "shares"), *beside = node_state_path(&node->state, "shares.new");
-    struct rewrite rewrite = {.file = fopen(beside, "we"), .path = path};
+    struct rewrite rewrite = {.path = path};
+    errno = EINVAL;
+    if (!strchr(path, '\n')) /* a line each */
+        rewrite.file = fopen(beside, "we");
     bool is_kept = rewrite.file;
     if (is_kept) {
         read_kept(node, copy, &rewrite);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
@@ -232,13 +233,21 @@ static void on_end_key(struct terminal *self)
     }
 }
 
+/* libedit opens whatever is there; a FIFO would hold us up. */
+static bool is_plain(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0 ? S_ISREG(status.st_mode) : errno == ENOENT;
+}
+
 static void keep_line(struct terminal *self, const char *line)
 {
     HistEvent event;
     if (line[0] == '\0')
         return;
     history(self->history, &event, H_ENTER, line);
-    history(self->history, &event, H_SAVE, self->history_path); /* without it, the next start knows less */
+    if (is_plain(self->history_path)) /* without it, the next start knows less */
+        history(self->history, &event, H_SAVE, self->history_path);
 }
 
 static void hand_out(struct terminal *self, const char *buffer, size_t size)
@@ -376,7 +385,8 @@ static void start_editing(struct terminal *self, const char *history_path)
     assert(self->history);
     history(self->history, &event, H_SETSIZE, TERMINAL_HISTORY_MAX);
     history(self->history, &event, H_SETUNIQUE, 1);
-    history(self->history, &event, H_LOAD, history_path);
+    if (is_plain(history_path))
+        history(self->history, &event, H_LOAD, history_path);
     el_set(self->edit, EL_HIST, history, self->history);
 }
 

@@ -64,6 +64,7 @@ class Piped(EndToEnd):
         return self.world.path("one", name).read_bytes()
 
     def test_every_command_that_only_tells_does_so_on_stdout(self):
+        wait_until(lambda: re.search(" two +3 ", self.run_line("peers")[0]), "the broker to know the last file")
         for command, pattern in EXPECTED.items():
             out, _ = self.run_line(command)
             self.assertRegex(out, re.compile(pattern, re.MULTILINE), command)
@@ -269,6 +270,69 @@ class Streams(EndToEnd):
         self.assert_clean_output(Result(one, 0))
         self.assertGreaterEqual(one.stdout.text.count(r"a\u{202e}b.txt"), 4)
         self.assertIn(r"n\u{202e}", one.stdout.text)
+
+
+class BusyOnce(FakeNode):
+    """Is still hashing when it is asked first."""
+    was_asked = False
+
+    def on_open(self, route, message):
+        if self.was_asked:
+            super().on_open(route, message)
+        else:
+            self.was_asked = True
+            self.error(route, message.rid, zsp.BUSY, "hashing", 10)
+
+
+class OtherFile(FakeNode):
+    """Answers each OPEN with a file that nobody asked for."""
+
+    def on_open(self, route, message):
+        self.send(route, zsp.OPEN_OK, message.rid, *self.open_fields(next(iter(self.files.values()))))
+
+
+class Denying(FakeNode):
+    def on_open(self, route, message):
+        self.error(route, message.rid, zsp.DENIED, "not\u202eyou")
+
+    on_list = on_open
+
+
+class Strangers(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.one = self.world.node("one", None, self.world.share("one", {}), stdin=subprocess.PIPE)
+
+    def send(self, line):
+        self.one.popen.stdin.write(line.encode() + b"\n")
+        self.one.popen.stdin.flush()
+
+    def test_a_node_that_is_still_hashing_is_asked_again(self):
+        fake = self.world.fake(BusyOnce([zsp.SharedFile("a.txt", b"late")]))
+        self.send(f"get 127.0.0.1:{fake.port} a.txt")
+        self.one.wait_stderr("download 1 is done")
+        self.assertEqual(self.world.path("one/a.txt").read_bytes(), b"late")
+
+    def test_a_file_that_was_not_asked_for_is_not_fetched(self):
+        fake = self.world.fake(OtherFile([zsp.SharedFile("other.txt", b"other")]))
+        for wanted in ("a.txt", "0" * 64):
+            self.send(f"get 127.0.0.1:{fake.port} {wanted}")
+            self.one.wait_stderr(f"'{wanted}' is not there")
+        self.assertNotIn("download", self.one.stderr.text)
+
+    def test_a_refusal_is_told_in_one_escaped_line(self):
+        fake = self.world.fake(Denying([zsp.SharedFile("a.txt", b"x")]))
+        self.send(f"get 127.0.0.1:{fake.port} a.txt")
+        self.send(f"ls 127.0.0.1 {fake.port}")
+        wait_until(lambda: self.one.stderr.text.count(r"refused: denied: not\u{202e}you") == 2, "both refusals")
+
+    def test_a_file_is_fetched_by_the_first_digits_of_its_id_and_by_all(self):
+        shared = zsp.SharedFile("a.txt", b"digits")
+        fake = self.world.fake(FakeNode([shared]))
+        self.send(f"get 127.0.0.1:{fake.port} {shared.file_id.hex()[:9]}")
+        self.one.wait_stderr("download 1 is done")
+        self.send(f"get 127.0.0.1:{fake.port} {shared.file_id.hex()}")
+        self.one.wait_stderr("'a.txt' is download 1 already|download 2 is done|has 'a.txt' already")
 
 
 if __name__ == "__main__":
