@@ -90,6 +90,7 @@ struct scan_state {
     uint64_t now_ms;                       /* of the last tick */
     uint64_t due_ms, safety_ms, checks_ms; /* the next scan of what is not watched, of all; of the folders */
     uint64_t began_ms, duration_ms, count; /* of scans from top to bottom */
+    bool has_overflow;                     /* events were lost: everything is scanned, but not all the time */
     bool has_told_unwatched;
     uint64_t first_handles_end; /* found by the first scan; UINT64_MAX until it has ended */
 };

@@ -274,10 +274,16 @@ static void add_places(struct shares *self)
 static void want_due(struct shares *self)
 {
     struct scan_state *scan = &self->scan;
-    if (watch_rules_take_overflow(self->rules) || scan->now_ms >= scan->safety_ms)
+    scan->has_overflow |= watch_rules_take_overflow(self->rules);
+    if (scan->now_ms >= scan->safety_ms) {
         scan->wanted |= all_shares(self);
-    if (scan->now_ms >= scan->due_ms)
+        scan->safety_ms = scan->now_ms + SHARES_SAFETY_INTERVAL_MS; /* of its end, if there is one */
+    }
+    if (scan->now_ms >= scan->due_ms) {
+        scan->wanted |= scan->has_overflow ? all_shares(self) : 0;
+        scan->has_overflow = false;
         scan->wanted |= unwatched_shares(self) | (scan->unseen & all_shares(self));
+    }
     if (scan->now_ms < scan->checks_ms || !self->watch)
         return;
     scan->checks_ms = scan->now_ms + SHARES_CHECK_INTERVAL_MS;
@@ -321,7 +327,7 @@ uint64_t scanning_tick(struct shares *self, uint64_t now_ms)
     if (scan->is_running)
         return NEVER_MS;
     uint64_t due_ms = watch_rules_next_ms(self->rules);
-    if (scan->due_ms < due_ms && (unwatched_shares(self) || scan->unseen))
+    if (scan->due_ms < due_ms && (unwatched_shares(self) || scan->unseen || scan->has_overflow))
         due_ms = scan->due_ms;
     if (scan->safety_ms < due_ms)
         due_ms = scan->safety_ms;

@@ -87,6 +87,18 @@ Test(shares_watch, new_file_is_found_without_a_scan_and_goes_when_it_goes)
     cr_expect(shares_take_message(shares) == NULL);
 }
 
+Test(shares_watch, node_without_a_folder_has_nothing_to_do)
+{
+    cr_expect(shares_remove_folder(shares, folder_path(&root, "share")));
+    uint64_t now_ms = clock_now_ms(), due_ms = shares_tick(shares, now_ms);
+    for (int i = 0; i < 10; i++) {
+        cr_expect(gt(u64, due_ms, now_ms), "it would spin");
+        now_ms = due_ms;
+        due_ms = shares_tick(shares, now_ms);
+    }
+    cr_expect(is_settled());
+}
+
 Test(shares_watch, folder_that_moves_is_not_hashed_again)
 {
     folder_write(&root, "share/old/f", "abc");
