@@ -11,6 +11,7 @@ import unittest
 
 from support import tree, zsp
 from support.case import random_bytes
+from support.fake_broker import FakeBroker
 from support.fake_node import VanishingNode
 from support.fake_receiver import FakeReceiver, IdleReceiver, RefusingReceiver
 from support.pushing import CHUNK, KIB, MIB, Pushing
@@ -349,6 +350,17 @@ class Names(Pushing):
         result = self.world.run("zput", "--broker", "tcp://127.0.0.1:1", "--to-name", "none", "--timeout", "1",
                                 self.file(9))
         self.assert_exit(result, 2)
+
+    def test_a_broker_that_lists_without_end_proves_nothing(self):
+        for count in (0, 1, 40):
+            class Endless(FakeBroker):
+                def on_peers(self, route, message):
+                    source = [os.urandom(16), "127.0.0.1", 9, "x", None]
+                    self.send(route, zsp.PEERS_OK, message.rid, message.cursor + 1, [[source, 0, 0, 0, []]] * count)
+            broker = self.world.fake(Endless())
+            result = self.world.run("zput", "--broker", broker.endpoint, "--to-name", "none", self.file(9))
+            self.assert_exit(result, 2)
+            self.assertIn("without end", result.stderr)
 
     def test_another_node_at_the_address_gets_nothing(self):
         broker = self.world.broker()
