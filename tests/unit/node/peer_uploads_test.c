@@ -429,3 +429,22 @@ Test(peer_uploads, a_requester_follows_at_most_64_partial_files)
     }
     world_release(&w);
 }
+
+Test(peer_uploads, a_rate_that_is_set_holds_for_the_next_read_and_none_lets_it_go)
+{
+    struct world w = world_new(3 * MIB);
+    hello(&w, 1);
+    peer_server_set_up_rate(w.server, 100, w.now_ms);
+    struct message m = read_of(&w, 33, 0, MIB);
+    deliver(&w, 1, &m);
+    cr_assert(eq(sz, w.effects.count, 1), "a part larger than the burst passes, and is paid off");
+    peer_effects_clear(&w.effects);
+    m = read_of(&w, 34, MIB, MIB);
+    deliver(&w, 1, &m);
+    cr_assert(eq(sz, w.effects.count, 0));
+    peer_server_set_up_rate(w.server, 0, w.now_ms);
+    peer_server_tick(w.server, w.now_ms, &w.effects);
+    cr_assert(eq(sz, w.effects.count, 1));
+    cr_assert(eq(int, w.effects.items[0].kind, PEER_READ_CHUNK));
+    world_release(&w);
+}
