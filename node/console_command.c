@@ -120,7 +120,8 @@ static size_t distance(const char *a, const char *b)
     return row[width];
 }
 
-const struct console_row *console_row_near(const char *name)
+/* The command whose name or alias is the least typing away; NULL when none is near. */
+static const struct console_row *row_near(const char *name)
 {
     size_t size = strlen(name), best = DISTANCE_MAX + 1;
     const struct console_row *nearest = NULL;
@@ -245,7 +246,7 @@ static char *usage(const struct console_row *row)
 
 static char *problem_of_unknown(const char *name)
 {
-    const struct console_row *near = console_row_near(name);
+    const struct console_row *near = row_near(name);
     if (near)
         return format("no command '%s': did you mean '%.*s'?", name, (int)strcspn(near->names, " "),
                       near->names);

@@ -54,9 +54,6 @@ extern const struct console_row console_rows[];
 /* By name or alias, in any case of letters; NULL when there is none. */
 const struct console_row *console_row_named(const char *name);
 
-/* The command whose name or alias is the least typing away; NULL when none is near. */
-const struct console_row *console_row_near(const char *name);
-
 struct console_command {
     const struct console_row *row; /* NULL for an empty line or a comment (#), and when there is a problem */
     char **words;                  /* operands, without the command; NULL at the end */

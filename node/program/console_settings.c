@@ -78,7 +78,7 @@ void console_unshare(struct console *self, const struct console_command *command
     char *path = expand(command->words[0]);
     switch (shared_folders_remove(self->node, path)) {
     case SHARED_FOLDERS_OK:
-        console_say(self, "'%s' is shared no more", path);
+        console_say(self, "'%s' is shared no more; its files stay where they are", path);
         break;
     case SHARED_FOLDERS_NOT_KEPT:
         console_say(self, "'%s' is shared no more until the next start%s%s", path, errno ? ": " : "",
