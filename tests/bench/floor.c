@@ -7,6 +7,8 @@
  *
  *   floor serve ENDPOINT FILE            until a signal ends it
  *   floor fetch ENDPOINT SIZE FILE       exit 0 when SIZE bytes are hashed and written
+ *   floor copy ENDPOINT SIZE FILE        the same without hashing: what ZeroMQ and the disk cost by
+ * themselves
  */
 
 #include <assert.h>
@@ -43,6 +45,7 @@ struct queue {
     struct job jobs[QUEUE_COUNT_MAX];
     uint64_t taken, put;
     bool closed;
+    bool is_hashing;
     int file;
 };
 
@@ -131,7 +134,7 @@ static void *work(void *argument)
     while (queue_take(queue, &job)) {
         const char *bytes = zmq_msg_data(&job.data);
         size_t size = zmq_msg_size(&job.data);
-        for (size_t begin = 0; begin < size; begin += LEAF_BYTES) {
+        for (size_t begin = 0; queue->is_hashing && begin < size; begin += LEAF_BYTES) {
             EVP_DigestInit_ex(context, EVP_sha256(), NULL);
             EVP_DigestUpdate(context, bytes + begin, size - begin < LEAF_BYTES ? size - begin : LEAF_BYTES);
             EVP_DigestFinal_ex(context, hash, NULL);
@@ -165,12 +168,13 @@ static int pull(void *socket, uint64_t size, struct queue *queue)
     return 0;
 }
 
-static int fetch(void *socket, const char *endpoint, uint64_t size, const char *path)
+static int fetch(void *socket, const char *endpoint, uint64_t size, const char *path, bool is_hashing)
 {
     static struct queue queue = {.lock = PTHREAD_MUTEX_INITIALIZER,
                                  .filled = PTHREAD_COND_INITIALIZER,
                                  .emptied = PTHREAD_COND_INITIALIZER};
     pthread_t workers[WORKER_COUNT];
+    queue.is_hashing = is_hashing;
     queue.file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (queue.file < 0)
         return fail(path);
@@ -191,9 +195,10 @@ int main(int count, char **arguments)
     void *context = zmq_ctx_new();
     if (count == 4 && strcmp(arguments[1], "serve") == 0)
         return serve(zmq_socket(context, ZMQ_ROUTER), arguments[2], arguments[3]);
-    if (count == 5 && strcmp(arguments[1], "fetch") == 0)
+    bool is_hashing = count == 5 && strcmp(arguments[1], "fetch") == 0;
+    if (is_hashing || (count == 5 && strcmp(arguments[1], "copy") == 0))
         return fetch(zmq_socket(context, ZMQ_DEALER), arguments[2], strtoull(arguments[3], NULL, 10),
-                     arguments[4]);
-    fprintf(stderr, "usage: floor serve ENDPOINT FILE | floor fetch ENDPOINT SIZE FILE\n");
+                     arguments[4], is_hashing);
+    fprintf(stderr, "usage: floor serve ENDPOINT FILE | floor fetch|copy ENDPOINT SIZE FILE\n");
     return 2;
 }

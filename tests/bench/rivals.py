@@ -211,6 +211,19 @@ class Floor:
         return [HELPERS / "floor", "fetch", self.endpoint, self.path.stat().st_size, folder / self.path.name]
 
 
+class FloorCopy:
+    """The bare loop without its hashing: the same server, another fetcher."""
+
+    title = "bare loop, unverified"
+
+    def __init__(self, floor):
+        self.floor, self.servers = floor, floor.servers
+
+    def command(self, folder):
+        command = self.floor.command(folder)
+        return [command[0], "copy", *command[2:]]
+
+
 class Copy:
     title = "cp"
     servers = []

@@ -186,7 +186,8 @@ def one_source(bench):
     ours, floor, curl = rivals.Zswarm(lab, [source], path), rivals.Floor(lab, source, path), \
         rivals.Curl(lab, source, path)
     torrent = rivals.Torrent(lab, [source], path)
-    contenders = [floor, ours, curl, rivals.Rsync(lab, source, path), rivals.Aria2Http(curl), torrent,
+    copy = rivals.FloorCopy(floor)
+    contenders = [floor, ours, curl, copy, rivals.Rsync(lab, source, path), rivals.Aria2Http(curl), torrent,
                   rivals.Aria2Torrent(lab, source, path), rivals.Copy(path)]
 
     def fetch(contender):
@@ -201,6 +202,8 @@ def one_source(bench):
     row = Row(f"One source, {size >> 20} MiB", "Warm page cache, unlimited link, destination in memory (tmpfs): nobody "
               "pays for a sync. Only zget, the bare loop and the BitTorrent programs hash what arrives.", COST_HEAD)
     cost_lines(row, results, ours, size)
+    if results.good(copy) and results.good(curl):
+        row.notes.append("bare loop, unverified / curl, wall: " + spread(results.ratios(copy, curl)))
     if results.good(ours):
         row.goal("zget / bare loop, wall", results.ratios(ours, floor), 1.15)
         row.goal("zget / curl, wall", results.ratios(ours, curl), 0.85)
