@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "messages/sha256.h"
 
+#include "messages/sha256_lanes.h"
+
 #include <assert.h>
 #include <openssl/evp.h>
 #include <stdatomic.h>
@@ -60,6 +62,17 @@ void sha256(const void *bytes, size_t size, struct hash *ret_hash)
     good &= EVP_DigestFinal_ex(context, ret_hash->bytes, NULL);
     assert(good == 1);
     context_return(context);
+}
+
+void sha256_each(const uint8_t *bytes, size_t size, size_t count, struct hash *ret_hashes)
+{
+    size_t done = 0;
+    if (size % 64 == 0 && sha256_lanes_usable()) {
+        for (; count - done >= SHA256_LANES; done += SHA256_LANES)
+            sha256_lanes(bytes + done * size, size, ret_hashes + done);
+    }
+    for (; done < count; done++)
+        sha256(bytes + done * size, size, &ret_hashes[done]);
 }
 
 void sha256_pair(const struct hash *a, const struct hash *b, struct hash *ret_hash)

@@ -124,15 +124,25 @@ void tree_join(struct hash *hashes, uint64_t count, unsigned from, unsigned to, 
 
 void tree_hash_span(const uint8_t *bytes, uint64_t size, unsigned height, struct hash *ret_hash)
 {
+    assert(size <= (uint64_t)LEAF_SIZE << height);
+    tree_hash_spans(bytes, size, height, ret_hash);
+}
+
+void tree_hash_spans(const uint8_t *bytes, uint64_t size, unsigned height, struct hash *ret_hashes)
+{
     assert(height <= SPAN_HEIGHT_MAX);
-    assert(size >= 1 && size <= (uint64_t)LEAF_SIZE << height);
+    assert(size >= 1 && size <= (uint64_t)LEAF_SIZE << SPAN_HEIGHT_MAX);
     struct hash leaves[1u << SPAN_HEIGHT_MAX];
-    uint64_t count = 0;
-    for (uint64_t offset = 0; offset < size; offset += LEAF_SIZE) {
-        uint64_t left = size - offset;
-        sha256(bytes + offset, left < LEAF_SIZE ? left : LEAF_SIZE, &leaves[count++]);
+    uint64_t count = size / LEAF_SIZE, rest = size % LEAF_SIZE;
+    sha256_each(bytes, LEAF_SIZE, count, leaves);
+    if (rest > 0)
+        sha256(bytes + count * LEAF_SIZE, rest, &leaves[count]);
+    count += rest > 0;
+    uint64_t span_count = UINT64_C(1) << height;
+    for (uint64_t begin = 0; begin < count; begin += span_count) {
+        uint64_t left = count - begin;
+        tree_join(leaves + begin, left < span_count ? left : span_count, 0, height, ret_hashes++);
     }
-    tree_join(leaves, count, 0, height, ret_hash);
 }
 
 unsigned tree_file_height(const struct layout *layout)

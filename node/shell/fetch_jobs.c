@@ -29,17 +29,10 @@ static void put(struct fetch *self, struct job *job)
 
 static bool is_right(const uint8_t *bytes, const struct process_order *order)
 {
-    uint32_t left = order->run.length;
-    for (unsigned i = 0; left > 0; i++) {
-        uint32_t size = left < order->span_bytes ? left : order->span_bytes;
-        struct hash hash;
-        tree_hash_span(bytes, size, order->height, &hash);
-        if (!hash_equal(&hash, &order->expected[i]))
-            return false;
-        bytes += size;
-        left -= size;
-    }
-    return true;
+    struct hash hashes[BLOCK_SIZE / LEAF_SIZE];
+    uint32_t count = (order->run.length + order->span_bytes - 1) / order->span_bytes;
+    tree_hash_spans(bytes, order->run.length, order->height, hashes);
+    return memcmp(hashes, order->expected, count * sizeof *hashes) == 0;
 }
 
 /* A payload that came in: hashed and written from the buffer it was received in. */

@@ -88,9 +88,7 @@ static void hash_piece(const struct file_hash *file, const uint8_t *bytes, uint6
             tree_join(parts, part + 1, height, chunk_height, &file->layer[offset / chunk_size]);
         return;
     }
-    for (uint64_t at = 0; at < size; at += chunk_size)
-        tree_hash_span(bytes + at, least(chunk_size, size - at), chunk_height,
-                       &file->layer[(offset + at) / chunk_size]);
+    tree_hash_spans(bytes, size, chunk_height, &file->layer[offset / chunk_size]);
 }
 
 /* Hashes [begin, end), which is whole chunks or ends with the file, into the layer; then looks at the file

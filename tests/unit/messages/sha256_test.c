@@ -41,3 +41,24 @@ Test(sha256, a_pair_is_the_hash_of_both_in_order)
     cr_expect(hash_equal(&pair, &whole));
     cr_expect(not(hash_equal(&pair, &swapped)));
 }
+
+Test(sha256, each_of_many_is_the_hash_of_it_alone_whatever_their_number_and_size)
+{
+    static uint8_t bytes[41 * 1024];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * i / 7 + i / 251);
+    static const size_t sizes[] = {1, 63, 64, 65, 128, 960, 1024};
+    static const size_t counts[] = {0, 1, 15, 16, 17, 31, 32, 40};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+            struct hash hashes[41], alone;
+            memset(hashes, 0xee, sizeof hashes);
+            sha256_each(bytes + s, sizes[s], counts[c], hashes); /* aligned to nothing */
+            for (size_t i = 0; i < counts[c]; i++) {
+                sha256(bytes + s + i * sizes[s], sizes[s], &alone);
+                cr_expect(hash_equal(&hashes[i], &alone), "%zu of %zu of %zu bytes", i, counts[c], sizes[s]);
+            }
+            cr_expect(eq(u8, hashes[counts[c]].bytes[0], 0xee));
+        }
+    }
+}

@@ -133,3 +133,20 @@ Test(tree, layer_is_not_changed_by_computing_the_root)
     cr_assert(tree_root_of_layer(&layout, layer, &root));
     cr_expect(eq(int, memcmp(before, layer, sizeof before), 0));
 }
+
+Test(tree, spans_are_hashed_together_as_each_by_itself)
+{
+    static uint8_t bytes[40 * LEAF_SIZE + 5];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * i / 11);
+    for (unsigned height = 0; height <= 6; height++) {
+        struct hash together[41], alone;
+        uint64_t span = (uint64_t)LEAF_SIZE << height;
+        tree_hash_spans(bytes, sizeof bytes, height, together);
+        for (uint64_t at = 0; at < sizeof bytes; at += span) {
+            uint64_t left = sizeof bytes - at;
+            tree_hash_span(bytes + at, left < span ? left : span, height, &alone);
+            cr_expect(hash_equal(&together[at / span], &alone), "height %u at %zu", height, (size_t)at);
+        }
+    }
+}
