@@ -66,10 +66,21 @@ static void sort_entries(struct entries *self, compare_entries *compare)
         qsort_r(self->items, self->count, sizeof(struct entry *), compare_with, &compare);
 }
 
-/* The position in by_place of the first entry that is not before the place. */
-static size_t place_bound(const struct share_index *self, uint32_t share, const char *place)
+/*
+ * The position in by_place of the first entry that is not before the place; none before `begin` is. Looks
+ * near first, for what is found together mostly belongs together.
+ */
+static size_t place_bound_from(const struct share_index *self, size_t begin, uint32_t share,
+                               const char *place)
 {
-    size_t begin = 0, end = self->count;
+    size_t end = self->count;
+    for (size_t step = 1; step < end - begin; step *= 2) {
+        if (compare_place(share, place, self->by_place[begin + step - 1]) <= 0) {
+            end = begin + step - 1;
+            break;
+        }
+        begin += step;
+    }
     while (begin < end) {
         size_t middle = begin + (end - begin) / 2;
         if (compare_place(share, place, self->by_place[middle]) > 0)
@@ -78,6 +89,11 @@ static size_t place_bound(const struct share_index *self, uint32_t share, const 
             end = middle;
     }
     return begin;
+}
+
+static size_t place_bound(const struct share_index *self, uint32_t share, const char *place)
+{
+    return place_bound_from(self, 0, share, place);
 }
 
 /* What lies below `folder` is from `folder/` up to `folder0`, for '0' comes after '/'. */
@@ -250,12 +266,12 @@ static void sort_found(struct scan_outcome *outcome)
 static size_t take_found(struct share_index *self, struct merge *merge, struct scan_outcome *outcome,
                          struct fresh_file *fresh)
 {
-    size_t fresh_count = 0;
+    size_t fresh_count = 0, position = 0;
     for (size_t i = 0; i < outcome->count; i++) {
         struct scanned_file *found = &outcome->files[i];
         if (i > 0 && compare_found(found - 1, found) == 0)
             continue; /* looked at twice */
-        size_t position = place_bound(self, found->share, found->name);
+        position = place_bound_from(self, position, found->share, found->name);
         struct entry *entry = position < self->count ? self->by_place[position] : NULL;
         if (!entry || compare_place(found->share, found->name, entry) != 0) {
             fresh[fresh_count++] = (struct fresh_file){.found = found};
@@ -332,6 +348,13 @@ static void carry_roots(struct share_index *self, struct merge *merge)
 static size_t bound_from(struct entry *const *items, size_t begin, size_t end, const struct entry *entry,
                          compare_entries *compare)
 {
+    for (size_t step = 1; step < end - begin; step *= 2) { /* near first, as above */
+        if (compare(items[begin + step - 1], entry) >= 0) {
+            end = begin + step - 1;
+            break;
+        }
+        begin += step;
+    }
     while (begin < end) {
         size_t middle = begin + (end - begin) / 2;
         if (compare(items[middle], entry) < 0)
