@@ -31,7 +31,8 @@ struct lookup {
 
 /* A request under way. */
 struct asked {
-    uint64_t rid; /* 0: the slot is free */
+    uint64_t rid;   /* 0: the slot is free */
+    bool is_search; /* FOUND is not the last reply */
     void (*replied)(void *owner, const struct message *reply);
     void *owner;
 };
@@ -154,7 +155,7 @@ static void hand_to_asker(struct broker_client *self, const struct message *repl
     if (!slot)
         return;
     struct asked asked = *slot; /* the asker may ask again at once */
-    if (reply->kind != KIND_FOUND)
+    if (!asked.is_search || reply->kind != KIND_FOUND)
         slot->rid = 0;
     asked.replied(asked.owner, reply);
 }
@@ -361,7 +362,7 @@ uint64_t broker_client_ask(struct broker_client *self, const struct message *req
     msgpack_sbuffer_destroy(&bytes);
     if (!is_sent)
         return 0;
-    *slot = (struct asked){++self->last_rid, replied, owner};
+    *slot = (struct asked){++self->last_rid, request->kind == KIND_SEARCH, replied, owner};
     return message.rid;
 }
 

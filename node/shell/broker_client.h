@@ -46,9 +46,9 @@ struct broker_client *broker_client_new(struct loop *loop, struct workers *worke
 
 /*
  * Sends a request (SEARCH, PEERS, STATUS) under a rid of its own, which is returned; 0 when it cannot be sent
- * now, or BROKER_ASKED_MAX are under way. `replied` gets each reply, valid for the call; the last one is
- * SEARCH_DONE, PEERS_OK, STATUS_OK or ERROR. A broker may never answer: keep a deadline, and forget the
- * request then.
+ * now, or BROKER_ASKED_MAX are under way. `replied` gets each reply, valid for the call, of any kind, for the
+ * broker may be a strange one: a search goes on after FOUND, everything else ends a request. A broker may
+ * never answer: keep a deadline, and forget the request then.
  */
 uint64_t broker_client_ask(struct broker_client *self, const struct message *request,
                            void (*replied)(void *owner, const struct message *reply), void *owner);

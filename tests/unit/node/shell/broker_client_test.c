@@ -102,6 +102,16 @@ Test(broker_client, a_search_is_over_with_its_last_reply_and_not_before)
     cr_expect(eq(u16, heard[0].last_kind, KIND_SEARCH_DONE));
 }
 
+Test(broker_client, a_reply_of_another_kind_ends_a_request_that_is_no_search)
+{
+    uint64_t rid = ask(0, KIND_PEERS);
+    run_until_asked(1);
+    reply(rid, KIND_FOUND);
+    reply(rid, KIND_FOUND); /* whoever asked may be gone by now */
+    run_until_all_heard();
+    cr_expect(eq(uint, heard[0].reply_count, 1));
+}
+
 Test(broker_client, an_error_ends_a_request)
 {
     uint64_t rid = ask(0, KIND_SEARCH);
