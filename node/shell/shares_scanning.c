@@ -195,6 +195,7 @@ static void take_step(struct shares *self)
     scan->unseen |= result->troubled;
     if (is_end)
         scan->unseen &= ~(scan->current & ~scan->troubled);
+    scan->unseen &= all_shares(self); /* trouble with one that was removed meanwhile is nobody's */
     forget_notes(self, (scan->not_there & result->there) | result->renewed);
     scan->not_there = (scan->not_there | result->not_there) & ~result->there;
     scan->unwatched |= result->unwatched;
