@@ -245,12 +245,18 @@ static enum watch_event event_of(const struct inotify_event *event)
                : WATCH_CHANGED;
 }
 
-static void forget_child(struct watch *self, const struct watch_place *folder, const char *base)
+/* One that was removed was empty: looking below it too would make the removal of a large tree quadratic. */
+static void forget_child(struct watch *self, const struct watch_place *folder, const char *base,
+                         bool was_moved)
 {
     char *name = NULL;
     int size = asprintf(&name, "%s%s%s", folder->name, *folder->name ? "/" : "", base);
     assert(size >= 0);
-    drop_below(self, folder->share, name);
+    struct watched *watched = was_moved ? NULL : find(self, folder->share, name);
+    if (was_moved)
+        drop_below(self, folder->share, name);
+    else if (watched)
+        drop(self, watched, false);
     free(name);
 }
 
@@ -271,7 +277,7 @@ static void on_place(struct watch *self, const struct watch_place *folder, const
         drop_below(self, folder->share, "");
     }
     if ((event->mask & IN_ISDIR) && (event->mask & (IN_DELETE | IN_MOVED_FROM)))
-        forget_child(self, folder, base);
+        forget_child(self, folder, base, event->mask & IN_MOVED_FROM);
     watch_rules_on_event(rules, is_own ? WATCH_FINISHED : event_of(event), folder->share, folder->path,
                          folder->name, base, now_ms);
 }
