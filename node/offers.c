@@ -444,7 +444,11 @@ void offers_on_kept(struct offers *self, const struct file_id *id, struct blob b
 void offers_on_unsaved(struct offers *self, const struct file_id *id, uint32_t chunk)
 {
     struct offered_file *file = find_file(self, id);
-    for (struct standing *s = file ? file->standing : NULL; s; s = s->next)
+    if (!file)
+        return;
+    chunk_map_clear(&file->saved, chunk);
+    chunk_map_clear(&file->fresh, chunk);
+    for (struct standing *s = file->standing; s; s = s->next)
         chunk_map_clear(&s->told, chunk);
 }
 

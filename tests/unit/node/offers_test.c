@@ -435,6 +435,19 @@ Test(offers, what_was_here_before_is_not_told_unless_it_was_wrong)
     world_release(&w);
 }
 
+Test(offers, what_turns_out_wrong_before_it_was_told_is_not_told)
+{
+    struct world w = world_new();
+    struct file_entry file = file_of(200 * KIB, 1);
+    say_file(&w, 7, 9, &file);
+    saved(&w, &file, 1);
+    offers_on_unsaved(w.offers, &file.id, 1);
+    saved(&w, &file, 2);
+    tick(&w);
+    ASSERT_STORY(&w, "7:HAVE rid 9 2+1");
+    world_release(&w);
+}
+
 Test(offers, many_runs_are_told_in_several_messages)
 {
     struct world w = world_new();
