@@ -1,45 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/program/shared_folders.h"
 
+#include "node/shell/kept_file.h"
+
+#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-/* NULL when there is none; what is no file of ours, like a FIFO, holds nobody up. */
-static FILE *open_kept(const struct node *node)
-{
-    char *path = node_state_path(&node->state, "shares");
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    struct stat status;
-    FILE *file = NULL;
-    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-        file = fdopen(fd, "r");
-    if (fd >= 0 && !file)
-        close(fd);
-    free(path);
-    return file;
-}
+/* More than all that may be kept take. */
+#define FILE_TEXT_MAX ((size_t)SHARES_FOLDERS_MAX * PATH_MAX)
 
-/* Calls `each` for every kept path. */
-static void read_kept(const struct node *node, void (*each)(void *owner, const char *path), void *owner)
+/* Calls `each` for every kept path. 0, also when nothing was ever kept, or an errno. */
+static int read_kept(const struct node *node, void (*each)(void *owner, const char *path), void *owner)
 {
-    FILE *file = open_kept(node);
-    char *line = NULL;
-    size_t capacity = 0;
-    for (unsigned count = 0; file && count < SHARES_FOLDERS_MAX && getline(&line, &capacity, file) > 0;
-         count++) {
-        line[strcspn(line, "\n")] = '\0';
+    char *path = node_state_path(&node->state, "shares"), *rest, *line;
+    size_t size;
+    char *text = rest = kept_file_read(path, FILE_TEXT_MAX, &size);
+    int error = text || errno == ENOENT ? 0 : errno;
+    for (unsigned count = 0; count < SHARES_FOLDERS_MAX && (line = strsep(&rest, "\n")); count++) {
         if (line[0] == '/' && strlen(line) < PATH_MAX)
             each(owner, line);
     }
-    free(line);
-    if (file)
-        fclose(file);
+    free(text);
+    free(path);
+    return error;
 }
 
 static void share(void *owner, const char *path)
@@ -53,7 +40,10 @@ static void share(void *owner, const char *path)
 
 void shared_folders_open(struct node *node)
 {
-    read_kept(node, share, node);
+    int error = read_kept(node, share, node);
+    if (error)
+        output_note(node->output, "cannot read %s/shares: %s; what was shared at the console is not",
+                    node->state.folder, strerror(error));
 }
 
 struct rewrite {
@@ -71,26 +61,25 @@ static void copy(void *owner, const char *path)
         fprintf(self->file, "%s\n", path);
 }
 
-/* Writes the file anew beside the old one, with `path` as its last line or without it. False with errno. */
+/* Keeps `path` as the last one, or no longer. False with errno. */
 static bool keep(const struct node *node, const char *path, bool is_shared, bool *ret_was_kept)
 {
-    char *to = node_state_path(&node->state, "shares"), *beside = node_state_path(&node->state, "shares.new");
-    struct rewrite rewrite = {.path = path};
-    errno = EINVAL;
-    if (!strchr(path, '\n')) /* a line each */
-        rewrite.file = fopen(beside, "we");
-    bool is_kept = rewrite.file;
-    if (is_kept) {
-        read_kept(node, copy, &rewrite);
-        if (is_shared)
-            fprintf(rewrite.file, "%s\n", path);
-        is_kept = fflush(rewrite.file) == 0 && fsync(fileno(rewrite.file)) == 0;
-        is_kept = fclose(rewrite.file) == 0 && is_kept && rename(beside, to) == 0;
-    }
+    char *to = node_state_path(&node->state, "shares"), *text = NULL;
+    size_t size;
+    struct rewrite rewrite = {.file = open_memstream(&text, &size), .path = path};
+    assert(rewrite.file);
+    int error = strchr(path, '\n') ? EINVAL : read_kept(node, copy, &rewrite); /* a line each */
+    if (is_shared)
+        fprintf(rewrite.file, "%s\n", path);
+    int rc = fclose(rewrite.file);
+    assert(rc == 0);
+    if (!error)
+        error = kept_file_replace(to, text, size);
     *ret_was_kept = rewrite.is_found;
+    free(text);
     free(to);
-    free(beside);
-    return is_kept;
+    errno = error;
+    return !error;
 }
 
 static bool is_shared_already(const struct node *node, const char *path)

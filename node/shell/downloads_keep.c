@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/download_line.h"
 #include "node/shell/downloads_private.h"
+#include "node/shell/kept_file.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The longest line and its end: a name, the sources, and the numbers. */
@@ -40,46 +38,6 @@ static void tell(struct keeper *self, const char *what, const char *reason)
 
 /* Writing. */
 
-static bool write_text(int fd, const char *text, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(fd, text, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        text += written;
-        size -= (size_t)written;
-    }
-    return fsync(fd) == 0;
-}
-
-static bool sync_parent(const char *path)
-{
-    char *copy = text_copy(text_of(path));
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return is_synced;
-}
-
-/* Beside the file that counts, which is then replaced. 0 or an errno. */
-static int replace(const char *path, const char *text, size_t size)
-{
-    char *fresh = NULL;
-    int length = asprintf(&fresh, "%s.new", path);
-    assert(length >= 0);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool is_done = fd >= 0 && write_text(fd, text, size) && rename(fresh, path) == 0 && sync_parent(path);
-    int error = is_done ? 0 : errno;
-    if (fd >= 0)
-        close(fd);
-    free(fresh);
-    return error;
-}
-
 static void format(struct keeper *self)
 {
     const struct download_list *list = self->downloads->list;
@@ -101,7 +59,7 @@ static void format(struct keeper *self)
 static void run_write(struct job *job)
 {
     struct keeper *self = (struct keeper *)job;
-    self->error = replace(self->downloads->config.list, self->text, self->size);
+    self->error = kept_file_replace(self->downloads->config.list, self->text, self->size);
     self->has_run = true;
 }
 
@@ -134,33 +92,6 @@ void keeper_tick(struct keeper *self)
 
 /* Reading. */
 
-/* malloc'd, with a NUL at the end; NULL with errno. */
-static char *read_file(const char *path, size_t *ret_size)
-{
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    char *text = NULL;
-    size_t size = 0;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || (size_t)status.st_size > FILE_TEXT_MAX) {
-        errno = EINVAL;
-    } else {
-        text = malloc((size_t)status.st_size + 1);
-        assert(text);
-        ssize_t got;
-        while (size < (size_t)status.st_size &&
-               (got = read(fd, text + size, (size_t)status.st_size - size)) > 0)
-            size += (size_t)got;
-        text[size] = '\0';
-    }
-    int error = errno;
-    close(fd);
-    errno = error;
-    *ret_size = size;
-    return text;
-}
-
 static bool load_line(struct download_list *list, struct text text)
 {
     struct download_line line;
@@ -187,7 +118,7 @@ static void set_aside(struct keeper *self, const char *reason)
 void keeper_load(struct keeper *self)
 {
     size_t size = 0, bad_count = 0;
-    char *text = read_file(self->downloads->config.list, &size);
+    char *text = kept_file_read(self->downloads->config.list, FILE_TEXT_MAX, &size);
     if (!text && errno != ENOENT)
         set_aside(self, strerror(errno));
     for (size_t at = 0; text && at < size;) {

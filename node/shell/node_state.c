@@ -2,6 +2,7 @@
 #include "node/shell/node_state.h"
 
 #include "messages/shell/loop.h"
+#include "node/shell/kept_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -38,24 +39,6 @@ static bool make_folders(const char *path)
     is_made = is_made && (mkdir(copy, 0700) == 0 || errno == EEXIST);
     free(copy);
     return is_made;
-}
-
-/* The whole file, NUL-terminated; NULL with errno. */
-static char *read_file(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a FIFO would wait for a writer */
-    if (fd < 0)
-        return NULL;
-    char *text = calloc(1, NODE_STATE_FILE_SIZE_MAX + 1);
-    assert(text);
-    ssize_t size = read(fd, text, NODE_STATE_FILE_SIZE_MAX);
-    int error = errno;
-    close(fd);
-    if (size >= 0)
-        return text;
-    free(text);
-    errno = error;
-    return NULL;
 }
 
 static bool parse_port(const char *text, uint16_t *ret_port)
@@ -101,7 +84,8 @@ static bool parse(struct node_state *self, char *text, bool *ret_is_whole)
 static bool load_file(struct node_state *self, const char *file, bool *ret_is_whole)
 {
     char *path = join(self->folder, file);
-    char *text = read_file(path);
+    size_t size;
+    char *text = kept_file_read(path, NODE_STATE_FILE_SIZE_MAX, &size);
     bool has_id = text && parse(self, text, ret_is_whole);
     if (!text)
         *ret_is_whole = false;
@@ -199,47 +183,34 @@ static void put_text(FILE *out, const char *key, const char *value)
         fprintf(out, "%s = %s\n", key, value);
 }
 
-/* Writes the file beside the one that counts. False with errno. */
-static bool write_file(const struct node_state *self, const char *path)
+static char *format(const struct node_state *self, size_t *ret_size)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
-    if (!out)
-        return false;
-    char id[2 * sizeof self->id.bytes + 1];
+    char *text = NULL, id[2 * sizeof self->id.bytes + 1];
+    FILE *out = open_memstream(&text, ret_size);
+    assert(out);
     hex_format(self->id.bytes, sizeof self->id.bytes, id);
     fprintf(out, "id = %s\nport = %u\n", id, self->port);
     put_text(out, "port_from", self->is_port_assigned ? "broker" : NULL);
     put_text(out, "name", self->name);
     put_text(out, "home", self->home);
-    bool is_written = fflush(out) == 0 && fsync(fd) == 0;
-    return fclose(out) == 0 && is_written;
-}
-
-static bool sync_folder(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool is_synced = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot, and need not */
-    close(fd);
-    return is_synced;
+    int rc = fclose(out);
+    assert(rc == 0);
+    return text;
 }
 
 bool node_state_save(const struct node_state *self)
 {
-    char *path = join(self->folder, "state"), *fresh = join(self->folder, "state.new"),
-         *old = join(self->folder, "state.old");
-    bool is_saved = write_file(self, fresh);
-    if (is_saved && !self->was_damaged && (unlink(old) == 0 || errno == ENOENT))
+    char *path = join(self->folder, "state"), *old = join(self->folder, "state.old");
+    size_t size;
+    char *text = format(self, &size);
+    if (!self->was_damaged && (unlink(old) == 0 || errno == ENOENT))
         (void)!link(path, old); /* without it there is only one copy, as at the first start */
-    is_saved = is_saved && rename(fresh, path) == 0 && sync_folder(self->folder);
-    int error = errno;
+    int error = kept_file_replace(path, text, size);
+    free(text);
     free(path);
-    free(fresh);
     free(old);
     errno = error;
-    return is_saved;
+    return !error;
 }
 
 char *node_state_path(const struct node_state *self, const char *file)
