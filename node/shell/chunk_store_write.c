@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/chunk_store_private.h"
 
+#include "node/shell/remote_disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <linux/magic.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 bool chunk_store_get(int fd, void *bytes, size_t size, uint64_t offset)
@@ -58,24 +58,9 @@ int chunk_store_put(int fd, const void *bytes, size_t size, uint64_t offset)
     return is_long_enough || ftruncate(fd, (off_t)(offset + size)) == 0 ? 0 : errno;
 }
 
-/* There the change time is the server's, comes when it likes, and costs a flush of all that was written. */
-static bool is_on_network(int fd)
-{
-    static const uint32_t types[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC, SMB2_SUPER_MAGIC, CIFS_SUPER_MAGIC,
-                                     FUSE_SUPER_MAGIC, V9FS_MAGIC,      CEPH_SUPER_MAGIC, AFS_FS_MAGIC};
-    struct statfs fs;
-    if (fstatfs(fd, &fs) != 0)
-        return true;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if ((uint32_t)fs.f_type == types[i])
-            return true;
-    }
-    return false;
-}
-
 void chunk_store_begin_watching(struct chunk_store *self)
 {
-    self->is_watched = !is_on_network(self->fd);
+    self->is_watched = !remote_disk_has(self->fd);
     chunk_store_remember(self);
 }
 

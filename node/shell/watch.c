@@ -2,16 +2,15 @@
 #include "node/shell/watch.h"
 
 #include "messages/table.h"
+#include "node/shell/remote_disk.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/magic.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #define MASK                                                                                                 \
@@ -143,38 +142,6 @@ int watch_fd(const struct watch *self)
     return self->fd;
 }
 
-/* Where other machines, or a program of which the kernel knows nothing, may change files. */
-static bool is_remote(int fd)
-{
-    static const uint32_t TYPES[] = {
-        NFS_SUPER_MAGIC,
-        SMB_SUPER_MAGIC,
-        CIFS_SUPER_MAGIC,
-        SMB2_SUPER_MAGIC,
-        FUSE_SUPER_MAGIC,
-        AFS_SUPER_MAGIC,
-        AFS_FS_MAGIC,
-        CODA_SUPER_MAGIC,
-        NCP_SUPER_MAGIC,
-        CEPH_SUPER_MAGIC,
-        V9FS_MAGIC,
-        OCFS2_SUPER_MAGIC,
-        0x01161970 /* GFS2 */,
-        0x0bd00bd0 /* Lustre */,
-        0x47504653 /* GPFS */,
-        0x786f4256 /* VirtualBox */,
-        0xbacbacbc /* VMware */,
-    };
-    struct statfs status;
-    if (fstatfs(fd, &status) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
-        if ((uint32_t)status.f_type == TYPES[i])
-            return true;
-    }
-    return false;
-}
-
 static void add_name(struct watch *self, int wd, uint32_t share, const char *path, const char *name)
 {
     struct watched *known = find(self, share, name);
@@ -209,7 +176,7 @@ enum watch_result watch_add(struct watch *self, int fd, uint32_t share, const ch
     pthread_mutex_unlock(&self->lock);
     if (error)
         return error == ENOSPC ? WATCH_LIMIT : WATCH_FAILED;
-    return is_remote(fd) ? WATCH_REMOTE : WATCH_DONE;
+    return remote_disk_has(fd) ? WATCH_REMOTE : WATCH_DONE;
 }
 
 bool watch_knows(struct watch *self, uint32_t share, const char *name)
