@@ -4,6 +4,7 @@
 #include "messages/name.h"
 #include "node/shell/visit.h"
 #include "tools/cli/rows.h"
+#include "tools/cli/value.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -37,12 +38,6 @@ struct console_remote {
     struct offered offered[OFFERED_MAX];
     size_t offered_count;
 };
-
-static bool is_id_text(const char *text)
-{
-    size_t size = strlen(text);
-    return size >= 8 && size <= 2 * sizeof(struct file_id) && strspn(text, "0123456789abcdefABCDEF") == size;
-}
 
 static void release(struct console *self)
 {

@@ -5,6 +5,7 @@
 #include "messages/name.h"
 #include "node/program/console_remote.h"
 #include "tools/cli/rows.h"
+#include "tools/cli/value.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -176,12 +177,6 @@ static void release_name(struct console *self)
     search_ask_destroy(&self->search_ask);
     free(self->wanted);
     self->wanted = NULL;
-}
-
-static bool is_id_text(const char *text)
-{
-    size_t size = strlen(text);
-    return size >= 8 && size <= 64 && strspn(text, "0123456789abcdefABCDEF") == size;
 }
 
 /* Takes `name`. */

@@ -2,6 +2,7 @@
 #include "node/shell/scan_private.h"
 
 #include "messages/name.h"
+#include "messages/shell/loop.h"
 #include "node/shell/share_file.h"
 
 #include <assert.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static void place_release(struct place *place)
@@ -533,23 +533,16 @@ void scan_destroy(struct scan **self_p)
     *self_p = NULL;
 }
 
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static bool is_enough(const struct scan *self, uint64_t began_ms)
 {
     return self->result.outcome.count >= SCAN_STEP_FILES ||
            self->result.outcome.folder_count >= SCAN_STEP_FOLDERS ||
-           monotonic_ms() - began_ms >= SCAN_STEP_MS;
+           clock_now_ms() - began_ms >= SCAN_STEP_MS;
 }
 
 bool scan_step(struct scan *self, struct scan_result *ret_result)
 {
-    uint64_t began_ms = monotonic_ms();
+    uint64_t began_ms = clock_now_ms();
     self->file_room = self->folder_room = 0;
     while (self->item_count > 0 && !is_stopping(self) && !is_enough(self, began_ms)) {
         struct item item = self->items[--self->item_count];

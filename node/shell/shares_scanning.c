@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/shares_private.h"
 
+#include "messages/shell/loop.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -10,13 +12,6 @@
 
 /* Places that join a scan at a time. */
 #define PLACES_MAX 256
-
-static uint64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static uint64_t bit(size_t share)
 {
@@ -169,7 +164,7 @@ static void end_scan(struct shares *self)
 {
     struct scan_state *scan = &self->scan;
     bool is_all = scan->current == all_shares(self);
-    scan->duration_ms = monotonic_ms() - scan->began_ms;
+    scan->duration_ms = clock_now_ms() - scan->began_ms;
     scan->count++;
     uint64_t interval_ms = scan->duration_ms * SHARES_SCAN_SHARE;
     if (interval_ms < SHARES_SCAN_INTERVAL_MS)
@@ -252,7 +247,7 @@ static void begin_scan(struct shares *self)
     scan->wanted = 0;
     scan->troubled = 0;
     scan->unwatched &= ~scan->current;
-    scan->began_ms = monotonic_ms();
+    scan->began_ms = clock_now_ms();
     for (size_t i = self->folder_end; i-- > 0;) {
         if (scan->current & bit(i))
             scan_add(scan->scan, &self->folders[i], (uint32_t)i, "", "", true);
