@@ -100,7 +100,8 @@ static void start_runners(struct downloads *self, uint64_t now_ms)
 static uint64_t next_deadline_ms(const struct downloads *self, uint64_t now_ms)
 {
     uint64_t next_ms = download_list_next_deadline_ms(self->list);
-    if (download_list_running_count(self->list) > 0 && self->shared_out_ms + SHARE_OUT_MS < next_ms)
+    bool is_busy = download_list_running_count(self->list) > 0 || keeper_is_unread(self->keeper);
+    if (is_busy && self->shared_out_ms + SHARE_OUT_MS < next_ms)
         next_ms = self->shared_out_ms + SHARE_OUT_MS;
     for (const struct runner *runner = self->runners; runner; runner = runner->next) {
         uint64_t run_ms = runner_next_deadline_ms(runner);
@@ -112,6 +113,8 @@ static uint64_t next_deadline_ms(const struct downloads *self, uint64_t now_ms)
 static uint64_t tick(void *owner, uint64_t now_ms)
 {
     struct downloads *self = owner;
+    if (keeper_is_unread(self->keeper))
+        keeper_load(self->keeper);
     tick_runners(self, now_ms);
     limit_landed(self);
     while (download_list_yield(self->list, now_ms) != 0)

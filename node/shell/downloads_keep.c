@@ -21,6 +21,7 @@ struct keeper {
     struct job job;
     struct downloads *downloads;
     uint64_t kept_generation;
+    bool is_unread; /* the file is there, what it says is not known: it must not be replaced */
     bool is_writing, has_run, is_trouble_told;
     char *text; /* of the job */
     size_t size;
@@ -82,7 +83,8 @@ static void write_done(struct job *job)
 
 void keeper_tick(struct keeper *self)
 {
-    if (self->is_writing || self->kept_generation == download_list_generation(self->downloads->list))
+    if (self->is_unread || self->is_writing ||
+        self->kept_generation == download_list_generation(self->downloads->list))
         return;
     format(self);
     self->has_run = false;
@@ -119,8 +121,12 @@ void keeper_load(struct keeper *self)
 {
     size_t size = 0, bad_count = 0;
     char *text = kept_file_read(self->downloads->config.list, FILE_TEXT_MAX, &size);
-    if (!text && errno != ENOENT)
-        set_aside(self, strerror(errno));
+    self->is_unread = !text && errno != ENOENT && errno != EINVAL;
+    if (self->is_unread && !self->is_trouble_told)
+        tell(self, "unfinished downloads cannot be read, which is tried again and again:", strerror(errno));
+    else if (!text && errno == EINVAL)
+        set_aside(self, "no file, or far too large");
+    self->is_trouble_told = self->is_unread;
     for (size_t at = 0; text && at < size;) {
         const char *end = memchr(text + at, '\n', size - at);
         struct text line = {text + at, end ? (size_t)(end - text) - at : size - at};
@@ -133,8 +139,13 @@ void keeper_load(struct keeper *self)
         snprintf(reason, sizeof reason, "%zu of its lines left out", bad_count);
         set_aside(self, reason);
     }
-    if (bad_count == 0)
+    if (bad_count == 0 && !self->is_unread)
         self->kept_generation = download_list_generation(self->downloads->list);
+}
+
+bool keeper_is_unread(const struct keeper *self)
+{
+    return self->is_unread;
 }
 
 /* Life. */
@@ -155,9 +166,11 @@ void keeper_destroy(struct keeper **self_p)
     if (!self)
         return;
     assert(!self->is_writing);
-    format(self);
-    run_write(&self->job);
-    written(self);
+    if (!self->is_unread) {
+        format(self);
+        run_write(&self->job);
+        written(self);
+    }
     free(self);
     *self_p = NULL;
 }

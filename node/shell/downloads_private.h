@@ -118,6 +118,9 @@ int target_make_empty(const char *folder, const char *target, char **ret_target)
 struct keeper *keeper_new(struct downloads *downloads);
 void keeper_load(struct keeper *self);
 
+/* The file could not be read: nothing is written until keeper_load() was able to. */
+bool keeper_is_unread(const struct keeper *self);
+
 /* Writes the list if it has changed since. */
 void keeper_tick(struct keeper *self);
 

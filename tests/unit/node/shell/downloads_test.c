@@ -539,6 +539,23 @@ Test(downloads, a_damaged_list_is_told_kept_aside_and_its_good_lines_go_on)
     cr_expect(eq(int, access(folder_path(&folder, "downloads.damaged"), F_OK), 0));
 }
 
+Test(downloads, a_list_that_cannot_be_read_is_told_once_not_replaced_and_read_when_it_can_be)
+{
+    char aside[300];
+    snprintf(aside, sizeof aside, "%s.there", path_of_list);
+    downloads_pause(downloads, add());
+    stop_node();
+    cr_assert(rename(path_of_list, aside) == 0 && symlink(path_of_list, path_of_list) == 0);
+    start_node();
+    run_rounds();
+    cr_expect(eq(uint, told.trouble_count, 1));
+    cr_expect(eq(sz, downloads_count(downloads), 0));
+    cr_assert(rename(aside, path_of_list) == 0);
+    run_rounds();
+    cr_assert(eq(sz, downloads_count(downloads), 1));
+    cr_expect(eq(int, downloads_at(downloads, 0).state, DOWNLOADS_PAUSED));
+}
+
 Test(downloads, a_list_that_cannot_be_written_is_told_once)
 {
     char inside[300];
