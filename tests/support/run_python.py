@@ -34,12 +34,8 @@ def load(path):
     return module
 
 
-def main():
-    module = load(Path(sys.argv[1]).resolve())
-    loader = unittest.defaultTestLoader
-    patterns = [f"*{name}*" for name in sys.argv[2:]]
-    loader.testNamePatterns = patterns or None
-    suite = loader.loadTestsFromModule(module)
+def run(suite):
+    """Runs it and prints the count; the exit code."""
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=TimedResult)
     result = runner.run(suite)
     bad = [test for test, _ in result.failures + result.errors] + result.unexpectedSuccesses
@@ -48,7 +44,15 @@ def main():
     if result.testsRun == 0:
         failed = 1
     print(f"{passed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
+
+
+def main():
+    module = load(Path(sys.argv[1]).resolve())
+    loader = unittest.defaultTestLoader
+    patterns = [f"*{name}*" for name in sys.argv[2:]]
+    loader.testNamePatterns = patterns or None
+    sys.exit(run(loader.loadTestsFromModule(module)))
 
 
 if __name__ == "__main__":
