@@ -430,7 +430,6 @@ void peer_server_disconnect(struct peer_server *self, uint32_t route, int connec
                             struct peer_effects *effects)
 {
     peer_effects_add(effects, PEER_DISCONNECT, route, 0)->connection = connection;
-    self->figures.disconnects++;
     peer_server_on_route_lost(self, route, effects);
 }
 

@@ -49,7 +49,7 @@ enum disk_result {
 
 struct peer_server_figures {
     size_t sessions;
-    uint64_t bad_messages, dropped_messages, errors_sent, data_bytes_sent, disconnects;
+    uint64_t bad_messages, dropped_messages, errors_sent, data_bytes_sent;
 };
 
 struct peer_server;

@@ -272,12 +272,6 @@ const struct share_index *shares_index(const struct shares *self)
     return self->index;
 }
 
-int shares_folder_fd(const struct shares *self, uint32_t share)
-{
-    assert(share < self->folder_end);
-    return self->folders[share].fd;
-}
-
 /* An error that says nothing about the file. */
 static bool is_our_own_trouble(int error)
 {
@@ -292,7 +286,7 @@ int shares_open(struct shares *self, uint64_t handle)
         return -1;
     }
     struct file_stamp stamp;
-    int fd = share_open(shares_folder_fd(self, file->share), file->path, &stamp);
+    int fd = share_open(self->folders[file->share].fd, file->path, &stamp);
     if (fd < 0) {
         int error = errno;
         if (!is_our_own_trouble(error))

@@ -75,14 +75,7 @@ void shares_rescan(struct shares *self);
 /* Valid as long as the shares. It changes while workers_collect() runs: share_index_generation() tells. */
 const struct share_index *shares_index(const struct shares *self);
 
-/*
- * What a reader needs on a worker: share_open(folder_fd, path) may be called from any thread; the number
- * stays valid as long as the shares. The stamp that it returns must equal the file's.
- */
-int shares_folder_fd(const struct shares *self, uint32_t share);
-
-/* The same here and now, with all checks. -1 with errno; ESTALE when the file has changed, which is taken
- * care of. */
+/* Opens a file of the index. -1 with errno; ESTALE when it is not what was hashed, which is taken care of. */
 int shares_open(struct shares *self, uint64_t handle);
 
 /*
@@ -112,9 +105,8 @@ struct shares_figures shares_figures(const struct shares *self);
 struct shares_folder_view {
     const char *path; /* real; any bytes: escape it. Valid until a folder is removed */
     bool is_flat;
-    bool is_manifest; /* the path is that of a manifest */
-    bool is_there;    /* false: it is gone, and shared again when it comes back */
-    bool is_watched;  /* false: changes are found by scanning */
+    bool is_there;   /* false: it is gone, and shared again when it comes back */
+    bool is_watched; /* false: changes are found by scanning */
 };
 size_t shares_folder_count(const struct shares *self);
 struct shares_folder_view shares_folder_at(const struct shares *self, size_t position);

@@ -25,7 +25,6 @@ struct shares_folder_view shares_folder_at(const struct shares *self, size_t pos
     return (struct shares_folder_view){
         .path = folder->manifest ? folder->manifest->path : folder->path,
         .is_flat = folder->is_flat,
-        .is_manifest = folder->manifest != NULL,
         .is_there = !(self->scan.not_there >> share & 1),
         .is_watched = self->watch && !(self->scan.unwatched >> share & 1),
     };

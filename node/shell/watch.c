@@ -194,14 +194,6 @@ void watch_forget(struct watch *self, uint32_t share, const char *name)
     pthread_mutex_unlock(&self->lock);
 }
 
-size_t watch_count(struct watch *self)
-{
-    pthread_mutex_lock(&self->lock);
-    size_t count = HASH_COUNT(self->heads);
-    pthread_mutex_unlock(&self->lock);
-    return count;
-}
-
 /* Events; with the lock held */
 
 static enum watch_event event_of(const struct inotify_event *event)

@@ -40,8 +40,6 @@ bool watch_knows(struct watch *self, uint32_t share, const char *name);
 /* Ends the watches of this folder and all below it; "" is the whole share. */
 void watch_forget(struct watch *self, uint32_t share, const char *name);
 
-size_t watch_count(struct watch *self);
-
 /* Hands what happened since the last call to the rules. */
 void watch_read(struct watch *self, struct watch_rules *rules, uint64_t now_ms);
 

@@ -21,14 +21,14 @@
 
 /* The long options of all programs: what the config file may name. */
 static const char *const known_names[] = {
-    "accept-push", "all",       "assign-ports", "bind",      "broker",       "chunks",      "daemon",
-    "dir",         "discard",   "down",         "exact",     "exclude",      "explain",     "force",
-    "from",        "glob",      "home",         "id",        "include",      "json",        "lease",
-    "limit",       "listen",    "manifest",     "max-nodes", "max-size",     "menu",        "min-size",
-    "name",        "no-broker", "no-serve",     "output",    "per-address",  "port",        "presence",
-    "push-quota",  "quiet",     "range",        "rescan",    "search-burst", "search-rate", "seed-from",
-    "sequential",  "share",     "state",        "temp",      "timeout",      "to",          "to-name",
-    "lan-free",    "up",        "up-each",
+    "accept-push", "all",        "assign-ports", "bind",     "broker",       "chunks",      "daemon",
+    "dir",         "discard",    "down",         "exact",    "exclude",      "explain",     "force",
+    "from",        "glob",       "home",         "id",       "include",      "json",        "lan-free",
+    "lease",       "limit",      "listen",       "manifest", "max-nodes",    "max-size",    "menu",
+    "min-size",    "name",       "no-broker",    "no-serve", "output",       "per-address", "port",
+    "presence",    "push-quota", "quiet",        "range",    "search-burst", "search-rate", "seed-from",
+    "sequential",  "share",      "state",        "temp",     "timeout",      "to",          "to-name",
+    "up",          "up-each",
 };
 
 enum {
@@ -346,25 +346,6 @@ void option_texts_release(struct option_texts *self)
         free(self->items[i]);
     free(self->items);
     *self = (struct option_texts){NULL, 0};
-}
-
-const char *option_port(void *target, const char *value)
-{
-    return port_parse(value, target) ? NULL : "a port from 1 to 65535";
-}
-
-const char *option_u32(void *target, const char *value)
-{
-    uint64_t number;
-    if (!number_parse(value, 0, UINT32_MAX, &number))
-        return "a number from 0 to 4294967295";
-    *(uint32_t *)target = (uint32_t)number;
-    return NULL;
-}
-
-const char *option_u64(void *target, const char *value)
-{
-    return number_parse(value, 0, UINT64_MAX, target) ? NULL : "a number from 0 to 18446744073709551615";
 }
 
 const char *option_seconds(void *target, const char *value)

@@ -55,9 +55,6 @@ enum options_result options_read(const struct cli_program *program, int argc, ch
 const char *option_flag(void *target, const char *value);     /* bool: true */
 const char *option_text(void *target, const char *value);     /* char *: a copy, freeing the last one */
 const char *option_texts(void *target, const char *value);    /* struct option_texts: one more */
-const char *option_port(void *target, const char *value);     /* uint16_t: 1..65535 */
-const char *option_u32(void *target, const char *value);      /* uint32_t: any */
-const char *option_u64(void *target, const char *value);      /* uint64_t: any */
 const char *option_seconds(void *target, const char *value);  /* uint64_t: ms, more than 0 */
 const char *option_size(void *target, const char *value);     /* uint64_t: bytes, or bytes a second */
 const char *option_span(void *target, const char *value);     /* struct option_span: `A-B` or `A-` */

@@ -5,6 +5,7 @@
  */
 #include "tools/cli/endpoint.h"
 #include "tools/cli/options.h"
+#include "tools/cli/value.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -24,14 +25,28 @@ static struct {
     uint16_t port;
 } settings;
 
+static const char *set_limit(void *target, const char *value)
+{
+    uint64_t number;
+    if (!number_parse(value, 0, UINT32_MAX, &number))
+        return "a number from 0 to 4294967295";
+    *(uint32_t *)target = (uint32_t)number;
+    return NULL;
+}
+
+static const char *set_port(void *target, const char *value)
+{
+    return port_parse(value, target) ? NULL : "a port from 1 to 65535";
+}
+
 static const struct cli_option options[] = {
     OPTION_ROW_BROKER(&settings.broker),
     OPTION_ROW_TIMEOUT(&settings.timeout_ms, "seconds"),
     OPTION_ROW_JSON(&settings.is_json),
     {"share", 's', "DIR", "a folder", option_texts, &settings.shares},
     {"name", 0, "NAME", "a name", option_text, &settings.name},
-    {"limit", 0, "N", "a limit", option_u32, &settings.limit},
-    {"port", 'p', "P", "a port", option_port, &settings.port},
+    {"limit", 0, "N", "a limit", set_limit, &settings.limit},
+    {"port", 'p', "P", "a port", set_port, &settings.port},
     {"up", 0, "RATE", "a rate", option_size, &settings.up},
     {NULL, 0, NULL, NULL, NULL, NULL},
 };
