@@ -55,7 +55,7 @@ static const char *what_is_in_the_way(const struct site *site, const struct stat
     if (is_dangling)
         return site->options->must_replace ? NULL : "is a link that leads nowhere: remove it";
     if (S_ISDIR(status->st_mode))
-        return "is a folder";
+        return "is a folder: move it away";
     if (!S_ISREG(status->st_mode))
         return "is no file but a device, pipe or socket: to write into it, use -o - and redirect";
     return NULL;

@@ -5,6 +5,7 @@
 #include "node/search.h"
 #include "tools/gather_private.h"
 #include "tools/link.h"
+#include "tools/resolve.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -217,4 +218,6 @@ void gather_report_missing(struct gather *self)
                       self->result->node_count, self->result->silent_count);
     if (self->hint[0])
         output_note(self->output, "there is %s", self->hint);
+    else if (!is_proven)
+        resolve_hint_unproven(self->output);
 }

@@ -68,11 +68,20 @@ static void report_ambiguous(struct output *output, struct search *search, const
     }
 }
 
-static void give_hint(struct output *output)
+void resolve_hint_unproven(struct output *output)
 {
-    output_note(output,
-                "a name must be exact, upper and lower case too, and a folder ends with /; 'zsearch' finds "
-                "a file by parts of its name");
+    output_note(output, "a node that is slow, or still reads its files, cannot say no: try again");
+}
+
+static void give_hint(struct output *output, bool is_proven)
+{
+    if (is_proven)
+        output_note(
+            output,
+            "a name must be exact, upper and lower case too, and a folder ends with /; 'zsearch' finds "
+            "a file by parts of its name");
+    else
+        resolve_hint_unproven(output);
 }
 
 static void report_missing(struct output *output, const struct message_search_done *counts, const char *text)
@@ -81,7 +90,7 @@ static void report_missing(struct output *output, const struct message_search_do
     output_exit(output, unproven ? EXIT_INCOMPLETE : EXIT_NOT_FOUND);
     output_reason(output, "'%s' not found: asked %u, positive %u, negative %u, silent %u, skipped %u", text,
                   counts->asked, counts->positive, counts->negative, counts->silent, counts->skipped);
-    give_hint(output);
+    give_hint(output, unproven == 0);
 }
 
 bool resolve_search(struct link *link, struct search *search)
@@ -389,7 +398,7 @@ bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_
         size_t silent_count = count_silent(&inquiry);
         output_exit(output, silent_count ? EXIT_INCOMPLETE : EXIT_NOT_FOUND);
         output_reason(output, "'%s' not found: asked %zu, silent %zu", text, node_count, silent_count);
-        give_hint(output);
+        give_hint(output, silent_count == 0);
         return false;
     }
     output_exit(output, EXIT_AMBIGUOUS);

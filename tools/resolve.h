@@ -45,6 +45,9 @@ bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_
 /* FOUNDs are gathered for this long: as zsearch does by default. */
 #define RESOLVE_SEARCH_MS 2000
 
+/* What to do when nobody has it and not all could say no. */
+void resolve_hint_unproven(struct output *output);
+
 /* One search over a link to the broker. False after an error that was told. */
 struct link;
 struct search;
