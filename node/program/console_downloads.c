@@ -211,6 +211,16 @@ static bool check_numbers(struct console *self, const struct console_command *co
     return true;
 }
 
+static bool is_complete(const struct console *self, uint32_t number)
+{
+    for (size_t i = 0; i < downloads_count(self->node->downloads); i++) {
+        struct downloads_view view = downloads_at(self->node->downloads, i);
+        if (view.number == number)
+            return view.state == DOWNLOADS_DONE;
+    }
+    return false;
+}
+
 static void change(struct console *self, const struct console_command *command, const struct change *change)
 {
     bool is_all = command->count == 1 && strcmp(command->words[0], "all") == 0;
@@ -225,8 +235,12 @@ static void change(struct console *self, const struct console_command *command, 
             numbers[meant++] = view.number;
     }
     for (size_t i = 0; i < meant; i++) {
+        bool is_forgotten = change == &cancelling && is_complete(self, numbers[i]);
         bool is_done = change->apply(self->node->downloads, numbers[i]);
-        console_say(self, "download %u %s", numbers[i], is_done ? change->done : change->refused);
+        console_say(self, "download %u %s", numbers[i],
+                    !is_done       ? change->refused
+                    : is_forgotten ? "forgotten; its file stays"
+                                   : change->done);
     }
     if (meant == 0)
         console_say(self, "there is none: 'downloads' shows all");

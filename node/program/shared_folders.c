@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* More than all that may be kept take. */
 #define FILE_TEXT_MAX ((size_t)SHARES_FOLDERS_MAX * PATH_MAX)
@@ -99,7 +100,7 @@ enum shared_folders_result shared_folders_add(struct node *node, const char *pat
     enum shared_folders_result result = SHARED_FOLDERS_OK;
     if (is_there)
         errno = EEXIST;
-    if (!real || is_there || !shares_add_folder(node->shares, real, false))
+    if (!real || is_there || access(real, R_OK | X_OK) != 0 || !shares_add_folder(node->shares, real, false))
         result = SHARED_FOLDERS_REFUSED;
     else if (!keep(node, real, true, &was_kept))
         result = SHARED_FOLDERS_NOT_KEPT;

@@ -166,7 +166,7 @@ class Piped(EndToEnd):
         self.run_line("limit down 0")
         self.assertIn("download 1 goes on", self.run_line("resume all")[1])
         self.one.wait_stderr("download 1 is done")
-        self.assertIn("download 1 cancelled", self.run_line("cancel 1")[1])
+        self.assertIn("download 1 forgotten; its file stays", self.run_line("cancel 1")[1])
         self.assertEqual(self.world.path("one/big.bin").read_bytes(), BIG)
 
     def test_a_file_is_pushed_to_a_node_that_takes_it(self):
