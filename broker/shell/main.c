@@ -158,6 +158,9 @@ static bool bind_endpoint(struct server *server, struct listen_address *address,
     if (errno == EADDRINUSE)
         output_error(output, "%s is in use: stop the program that has it, or choose another with --listen",
                      text);
+    else if (errno == EACCES)
+        output_error(output, "cannot listen on %s: %s; ports below 1024 need root: choose another", text,
+                     strerror(errno));
     else
         output_error(output, "cannot listen on %s: %s; choose an address of this machine with --listen", text,
                      strerror(errno));
