@@ -216,7 +216,8 @@ static void hashed(struct shares *self, const struct shared_file *file, struct f
     self->figures.hashed_bytes += result->stamp.size;
 }
 
-/* Until the next scan; where an event may tell earlier what became of it, a look is made. */
+/* Until the end of the next scan or look; where events tell of changes, one is asked for, and its pace is
+ * that of the attempts. */
 static void set_aside(struct shares *self, const struct shared_file *file)
 {
     handles_push(&self->later, file->handle);

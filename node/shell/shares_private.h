@@ -6,7 +6,7 @@
  * The parts of shares.h. shares_scanning.c: what is looked at, when, and what becomes of it in the index.
  * shares_hashing.c brings every file of the index to an id. A handle without one goes through these places:
  * looked up in the cache, in batches; held until it is quiet; hashed, from the queue of small or of large
- * files; set aside until the next scan, when that failed for a passing reason. shares_view.c: what a person
+ * files; set aside until the next look, when that failed for a passing reason. shares_view.c: what a person
  * is shown. shares.c: folders, and those who serve.
  */
 

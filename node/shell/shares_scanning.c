@@ -203,10 +203,12 @@ static void take_step(struct shares *self)
     tell_left_out(self, result->outcome.left_out_count);
     remember_moved(self, last_handle);
     withdraw(self, self->removed);
-    if (is_end && scan->current)
+    if (is_end && scan->current) {
         end_scan(self);
-    else if (is_end)
+    } else if (is_end) {
         report_notes(self, scan_take_notes(scan->scan), false);
+        hashing_retry(self);
+    }
 }
 
 static void pump(struct shares *self);
