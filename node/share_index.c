@@ -41,38 +41,86 @@ void share_index_destroy(struct share_index **self_p)
 
 /* Ready files, by id */
 
+/* Either may be NULL; of equal names `a` is on top. */
+static struct entry *meld(struct entry *a, struct entry *b)
+{
+    if (!a || !b)
+        return a ? a : b;
+    bool is_a_first = text_compare(a->file.name, b->file.name) <= 0;
+    struct entry *top = is_a_first ? a : b, *below = is_a_first ? b : a;
+    below->before = top;
+    below->sibling = top->child;
+    if (below->sibling)
+        below->sibling->before = below;
+    top->child = below;
+    return top;
+}
+
+/* What is below an entry, as a heap of its own: in pairs first, which is what keeps it flat. */
+static struct entry *take_children(struct entry *entry)
+{
+    struct entry *pairs = NULL, *top = NULL, *next = entry->child;
+    entry->child = NULL;
+    while (next) {
+        struct entry *first = next, *second = first->sibling;
+        next = second ? second->sibling : NULL;
+        first->sibling = NULL;
+        if (second)
+            second->sibling = NULL;
+        struct entry *pair = meld(first, second);
+        pair->sibling = pairs;
+        pairs = pair;
+    }
+    while (pairs) {
+        next = pairs->sibling;
+        pairs->sibling = NULL;
+        top = meld(top, pairs);
+        pairs = next;
+    }
+    if (top)
+        top->before = NULL;
+    return top;
+}
+
+static struct entry *top_of(const struct share_index *self, const struct entry *entry)
+{
+    struct entry *top = NULL;
+    HASH_FIND(by_id, self->ids, &entry->file.id, sizeof entry->file.id, top);
+    return top;
+}
+
+static void replace_top(struct share_index *self, struct entry *old, struct entry *top)
+{
+    if (old == top)
+        return;
+    if (old)
+        HASH_DELETE(by_id, self->ids, old);
+    if (top)
+        HASH_ADD(by_id, self->ids, file.id, sizeof top->file.id, top);
+}
+
 static void id_add(struct share_index *self, struct entry *entry)
 {
-    struct entry *head = NULL;
-    HASH_FIND(by_id, self->ids, &entry->file.id, sizeof entry->file.id, head);
-    if (head && text_compare(head->file.name, entry->file.name) < 0) {
-        while (head->twin && text_compare(head->twin->file.name, entry->file.name) < 0)
-            head = head->twin;
-        entry->twin = head->twin;
-        head->twin = entry;
-        return;
-    }
-    if (head)
-        HASH_DELETE(by_id, self->ids, head);
-    entry->twin = head;
-    HASH_ADD(by_id, self->ids, file.id, sizeof entry->file.id, entry);
+    struct entry *top = top_of(self, entry);
+    entry->child = entry->sibling = entry->before = NULL;
+    replace_top(self, top, meld(top, entry));
 }
 
 static void id_remove(struct share_index *self, struct entry *entry)
 {
-    struct entry *head = NULL;
-    HASH_FIND(by_id, self->ids, &entry->file.id, sizeof entry->file.id, head);
-    assert(head);
-    if (head == entry) {
-        HASH_DELETE(by_id, self->ids, entry);
-        if (entry->twin)
-            HASH_ADD(by_id, self->ids, file.id, sizeof entry->twin->file.id, entry->twin);
-    } else {
-        while (head->twin != entry)
-            head = head->twin;
-        head->twin = entry->twin;
+    struct entry *top = top_of(self, entry), *below = take_children(entry);
+    assert(top);
+    if (top == entry) {
+        replace_top(self, entry, below);
+        return;
     }
-    entry->twin = NULL;
+    if (entry->before->child == entry)
+        entry->before->child = entry->sibling;
+    else
+        entry->before->sibling = entry->sibling;
+    if (entry->sibling)
+        entry->sibling->before = entry->before;
+    replace_top(self, top, meld(top, below));
 }
 
 void entry_set_state(struct share_index *self, struct entry *entry, enum share_state state)

@@ -26,7 +26,9 @@ struct entry {
     const char *folded; /* in `strings`; the same pointer as file.name.bytes when folding changes nothing */
     uint32_t folded_size, folded_base_offset;
     enum mark mark;
-    struct entry *twin; /* the next by name with the same id */
+    /* Those of one id are a pairing heap with the first by name on top, for there may be very many of them:
+     * `before` is the sibling in front, or the parent of the first child. */
+    struct entry *child, *sibling, *before;
     UT_hash_handle by_id;
     char strings[];
 };

@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,6 +208,46 @@ Test(share_index, twins_are_found_by_id_as_the_first_by_name_that_is_left)
     SCAN(index, "c");
     cr_expect(text_equal(share_index_by_id(index, &id)->name, text_of("c")));
     scan(index, true, NULL);
+    cr_expect(share_index_by_id(index, &id) == NULL);
+    share_index_destroy(&index);
+}
+
+/* The first is taken away again and again, or any of them, in an order without order. */
+Test(share_index, of_a_thousand_twins_the_first_by_name_is_found_whichever_goes)
+{
+    enum {
+        COUNT = 1000
+    };
+    struct share_index *index = share_index_new();
+    struct hash shared_root = root(1);
+    struct file_id id = file_id_of(0, &shared_root);
+    bool is_there[COUNT];
+    struct scan_outcome outcome = {.files = calloc(COUNT, sizeof(struct scanned_file)), .count = COUNT};
+    for (size_t i = 0; i < COUNT; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "%04zu", i);
+        outcome.files[i] = (struct scanned_file){.path = strdup(name), .name = strdup(name)};
+        is_there[i] = true;
+    }
+    share_index_scanned(index, &outcome);
+    for (size_t i = 0; i < COUNT; i++)
+        share_index_hashed(index, share_index_at(index, i * 7 % COUNT)->handle, &shared_root);
+    for (size_t i = 0, first = 0; first < COUNT; i++) {
+        size_t goes = i % 3 == 0 ? first : i * 389 % COUNT;
+        const struct shared_file *file = share_index_by_id(index, &id);
+        cr_assert(file == share_index_at(index, first), "step %zu", i);
+        uint64_t handle = share_index_at(index, goes)->handle, fresh;
+        if (is_there[goes] && i % 5 == 0) { /* comes back at once */
+            cr_assert(share_index_changed(index, handle, &fresh));
+            cr_assert(share_index_hashed(index, fresh, &shared_root));
+            continue;
+        }
+        if (is_there[goes])
+            cr_assert(share_index_changed(index, handle, &fresh));
+        is_there[goes] = false;
+        while (first < COUNT && !is_there[first])
+            first++;
+    }
     cr_expect(share_index_by_id(index, &id) == NULL);
     share_index_destroy(&index);
 }
