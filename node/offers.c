@@ -220,10 +220,13 @@ static void tell_all(struct offered_file *file, struct offers_effects *effects)
 
 /* OFFER. */
 
-uint64_t offers_cost(uint64_t size_bytes)
+uint64_t offers_cost(struct text name, uint64_t size_bytes)
 {
     uint64_t blocks = size_bytes / OFFERS_BLOCK_BYTES + (size_bytes % OFFERS_BLOCK_BYTES > 0);
-    return (blocks > 0 ? blocks : 1) * OFFERS_BLOCK_BYTES;
+    uint64_t folders = 0;
+    for (size_t i = 0; i < name.size; i++)
+        folders += name.bytes[i] == '/';
+    return ((blocks > 0 ? blocks : 1) + folders) * OFFERS_BLOCK_BYTES;
 }
 
 /* Is there a component that begins with a dot, or that no folder takes? */
@@ -293,7 +296,7 @@ static const char *too_many(const struct offers *self, const struct offered_file
 static const char *no_space(const struct file_entry *file, const struct offer_facts *facts)
 {
     struct layout layout = layout_of(file->size);
-    uint64_t cost = offers_cost(file->size), needed = cost;
+    uint64_t cost = offers_cost(file->name, file->size), needed = cost;
     if (facts->saved) {
         uint64_t saved = (uint64_t)facts->saved->set_count << layout.chunk_log2;
         needed = saved < needed ? needed - saved : 0;

@@ -41,7 +41,8 @@
 /* What a folder entry may be called: NAME_MAX of Linux. */
 #define OFFERS_COMPONENT_SIZE_MAX 255
 
-/* What a file costs on disk beyond its bytes: they come in blocks of this many, and an empty file has one. */
+/* What a file costs on disk beyond its bytes: they come in blocks of this many, an empty file has one, and so
+ * has a folder. */
 #define OFFERS_BLOCK_BYTES 4096
 
 enum offer_place {
@@ -63,8 +64,8 @@ struct offer_facts {
     size_t unfinished_count;       /* files that pushes began, this one not counted */
 };
 
-/* What an accepted file takes of the quota. */
-uint64_t offers_cost(uint64_t size_bytes);
+/* What an accepted file takes of the quota: the folders of its name too, for each may be new. */
+uint64_t offers_cost(struct text name, uint64_t size_bytes);
 
 enum offers_effect_kind {
     OFFERS_SEND,   /* the header frame `bytes` to `route` */

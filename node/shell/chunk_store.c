@@ -133,6 +133,7 @@ static void store_free(struct chunk_store **self_p)
         close(self->folder_fd);
     chunk_map_release(&self->claims);
     pthread_mutex_destroy(&self->writing);
+    free(self->below);
     free(self->layer);
     free(self);
     *self_p = NULL;

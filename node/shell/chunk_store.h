@@ -109,6 +109,10 @@ int chunk_store_write_layer(struct chunk_store *self, const struct hash *layer);
 /* What the target will have beyond its content; nothing special by default. */
 void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes);
 
+/* The target is in this folder below `folder`, which is made when it is published: until then nobody brought
+ * anything that is worth a folder. Only with a `temp`. */
+void chunk_store_set_below(struct chunk_store *self, const char *below);
+
 /*
  * Drops map and layer, syncs, and renames to the target. A range is copied into a file of its own, and the
  * partial file removed unless an earlier run left chunks outside the range in it. On a worker: it syncs.

@@ -18,6 +18,7 @@ struct chunk_store {
     struct file_attributes attributes;
     int folder_fd, fd;
     int temp_fd; /* where the partial file is; may be folder_fd */
+    char *below; /* folders between `folder_fd` and the target; NULL: none, or they are made */
     char name[PARTIAL_NAME_SIZE];
     char partial_name[PARTIAL_NAME_SIZE]; /* empty when unnamed */
     struct chunk_map claims;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "messages/name.h"
 #include "node/shell/chunk_store_private.h"
+#include "node/shell/landing.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -52,6 +53,29 @@ int chunk_store_rename(int fd, int from_fd, const char *from, int to_fd, const c
 void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes)
 {
     self->attributes = *attributes;
+}
+
+void chunk_store_set_below(struct chunk_store *self, const char *below)
+{
+    assert(self->temp_fd != self->folder_fd);
+    free(self->below);
+    self->below = strdup(below);
+    assert(self->below);
+}
+
+/* False with errno. */
+static bool enter_folder(struct chunk_store *self)
+{
+    if (!self->below)
+        return true;
+    int fd = landing_open_folder(self->folder_fd, self->below);
+    if (fd < 0)
+        return false;
+    close(self->folder_fd);
+    self->folder_fd = fd;
+    free(self->below);
+    self->below = NULL;
+    return true;
 }
 
 /* Once for each change. */
@@ -184,6 +208,8 @@ enum publish_result chunk_store_publish(struct chunk_store *self, enum publish_c
 {
     if (was_touched(self))
         return PUBLISH_TOUCHED;
+    if (!enter_folder(self))
+        return PUBLISH_FAILED;
     bool is_whole = self->range_begin == 0 && self->range_end == self->layout.size;
     return is_whole ? publish_whole(self, conflict) : publish_range(self, conflict);
 }

@@ -37,7 +37,7 @@ static uint64_t taken_bytes(const struct downloads *self, const struct file_id *
         const struct listed_download *item = download_list_at(list, i);
         if (!item->is_pushed || is_done(item) || file_id_equal(&item->file.id, file))
             continue;
-        bytes += offers_cost(item->is_offered ? item->file.size : item->saved_bytes);
+        bytes += offers_cost(item->file.name, item->is_offered ? item->file.size : item->saved_bytes);
         (*ret_unfinished_count)++;
     }
     return bytes;

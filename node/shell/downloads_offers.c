@@ -162,7 +162,7 @@ static void create(struct downloads_offers *self, const struct file_entry *file)
         offers_on_failed(self->offers, &file->id, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL, strerror(error),
                          &self->effects);
     } else {
-        self->landed_bytes += offers_cost(0);
+        self->landed_bytes += offers_cost(file->name, 0);
         tell_landed(self, made);
         offers_on_stored(self->offers, &file->id, text_of(made), &self->effects);
     }
@@ -352,7 +352,7 @@ static void on_ended(void *owner, const struct listed_download *item)
     if (item->state == DOWNLOADS_DONE) {
         const char *name = item->target + strlen(self->downloads->config.folder) + 1;
         bool has_come = runner && runner->fetch;
-        self->landed_bytes += item->is_pushed && has_come ? offers_cost(item->file.size) : 0;
+        self->landed_bytes += item->is_pushed && has_come ? offers_cost(item->file.name, item->file.size) : 0;
         offers_on_stored(self->offers, &file, text_of(name), &self->effects);
     } else {
         bool is_full = runner && runner->is_disk_full;

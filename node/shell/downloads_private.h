@@ -104,12 +104,16 @@ void runner_look(struct runner *self);
 void runner_add_source(struct runner *self, const struct downloads_source *source);
 
 /*
- * A target is the path of a file below the folder of downloads (downloads_target.c): its folder, made if need
- * be and reached through no symlink (-1 with errno), its last component, and the target with another one.
+ * A target is the path of a file below the folder of downloads (downloads_target.c): the path of its folder
+ * there (malloc'd), its last component, and the target with another one.
  */
-int target_open_folder(const char *folder, const char *target);
+char *target_below(const char *target);
 const char *target_base(const char *target);
 char *target_renamed(const char *target, const char *base);
+
+/* Can it land there? 0, or an errno. A folder that is missing is no hindrance, and is not made; a symlink or
+ * a file in place of one is. */
+int target_check(const char *folder, const char *target);
 
 /* An empty file, under a name with a number when another file has its own. 0, or an errno. */
 int target_make_empty(const char *folder, const char *target, char **ret_target);

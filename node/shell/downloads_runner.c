@@ -321,11 +321,10 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
 {
     const struct downloads_config *config = &self->downloads->config;
     const struct file_entry *file = &self->file;
-    char folder[64]; /* the very folder, whatever takes its name meanwhile */
-    int folder_fd = target_open_folder(config->folder, self->target);
-    if (folder_fd < 0)
+    errno = target_check(config->folder, self->target);
+    if (errno != 0)
         return FETCH_REFUSED;
-    snprintf(folder, sizeof folder, "/proc/self/fd/%d", folder_fd);
+    char *below = target_below(self->target);
     struct fetch_config fetch = {
         .download = {.id = file->id,
                      .root = file->root,
@@ -337,8 +336,9 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
                      .instance = config->instance,
                      .node_name = config->node_name,
                      .agent = config->agent},
-        .folder = folder,
+        .folder = config->folder,
         .temp = config->temp,
+        .below = below,
         .name = target_base(self->target),
         .attributes = {.has_mtime = file->has_mtime,
                        .mtime_ms = file->mtime_ms,
@@ -357,7 +357,7 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
     enum fetch_start start =
         fetch_new(config->loop, config->workers, &fetch, &events, &self->fetch, ret_needed, ret_free);
     int error = errno;
-    close(folder_fd);
+    free(below);
     errno = error;
     return start;
 }

@@ -3,6 +3,7 @@
 #include "node/shell/chunk_store.h"
 #include "node/shell/downloads_private.h"
 #include "node/shell/landing.h"
+#include "node/shell/share_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,18 +20,34 @@ static size_t prefix_size(const char *target)
     return path.size - name_base(path).size;
 }
 
-int target_open_folder(const char *folder, const char *target)
+char *target_below(const char *target)
 {
     size_t size = prefix_size(target);
-    char *below = text_copy((struct text){target, size > 0 ? size - 1 : 0});
+    return text_copy((struct text){target, size > 0 ? size - 1 : 0});
+}
+
+/* -1 with errno. */
+static int open_below(const char *folder, const char *target,
+                      int (*open_folder)(int root_fd, const char *path))
+{
+    char *below = target_below(target);
     int root_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = root_fd >= 0 ? landing_open_folder(root_fd, below) : -1;
+    int fd = root_fd >= 0 ? open_folder(root_fd, below) : -1;
     int error = errno;
     if (root_fd >= 0)
         close(root_fd);
     free(below);
     errno = error;
     return fd;
+}
+
+int target_check(const char *folder, const char *target)
+{
+    int fd = open_below(folder, target, share_open_folder);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : errno;
+    close(fd);
+    return 0;
 }
 
 const char *target_base(const char *target)
@@ -72,7 +89,7 @@ static int make_empty_in(int folder_fd, const char *base, char **ret_base)
 int target_make_empty(const char *folder, const char *target, char **ret_target)
 {
     char *base = NULL;
-    int folder_fd = target_open_folder(folder, target);
+    int folder_fd = open_below(folder, target, landing_open_folder);
     if (folder_fd < 0)
         return errno;
     int error = make_empty_in(folder_fd, target_base(target), &base);

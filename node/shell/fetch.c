@@ -246,6 +246,8 @@ static enum fetch_start open_store(struct fetch *self, const struct fetch_config
                                                       &download->id, &layout, &self->store);
     if (result != STORE_OK)
         return result == STORE_LOCKED ? FETCH_LOCKED : FETCH_REFUSED;
+    if (config->below)
+        chunk_store_set_below(self->store, config->below);
     if (is_range(download))
         chunk_store_set_range(self->store, download->range_begin, range_end(download));
     if (!chunk_store_space(self->store, ret_needed, ret_free))

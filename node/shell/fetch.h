@@ -41,7 +41,8 @@ struct fetch_config {
     struct download_config download;
     const char *folder;                /* where the target is */
     const char *temp;                  /* where its partial file is; NULL: beside it */
-    const char *name;                  /* the target's name in `folder` */
+    const char *below;                 /* folders between `folder` and the target, made at the end; or NULL */
+    const char *name;                  /* the target's name in its folder */
     struct file_attributes attributes; /* of the target */
     /* Other files that may hold chunks of this one at the same place (an older version): they are copied
      * where they match. Open until the fetch is destroyed. */

@@ -50,6 +50,10 @@ class Pushes(EndToEnd):
         return sorted(str(path.relative_to(self.share)) for path in self.share.rglob("*")
                       if path.is_file() and not path.relative_to(self.share).parts[0].startswith("."))
 
+    def visible_folders(self):
+        return sorted(str(path.relative_to(self.share)) for path in self.share.rglob("*")
+                      if path.is_dir() and path.name != ".zswarm")
+
 
 class Whole(Pushes):
     def test_a_file_comes_whole_and_every_chunk_is_told_once_before_stored(self):
@@ -91,6 +95,15 @@ class Whole(Pushes):
         self.assertEqual((offer.missing, offer.told, offer.asked), (0, [], []))
         self.assert_stored(offer, "d/old.bin")
         self.assertEqual(self.visible(), ["d/old.bin"])
+
+    def test_who_brings_nothing_leaves_no_folder(self):
+        pusher = self.pusher(self.receiver(), MutePusher)
+        offer = pusher.offer(SharedFile("a/b/c.bin", b"never"))
+        pusher.serve(lambda: offer.asked, "a READ")
+        self.assertEqual(self.visible_folders(), [])
+        pusher.withdraw(offer)
+        self.assert_stored(self.pusher(self.world.processes[0]).push(SharedFile("a/d/e.bin", b"here")), "a/d/e.bin")
+        self.assertEqual(self.visible_folders(), ["a", "a/d"])
 
     def test_a_name_that_another_file_has_gets_a_number(self):
         pusher = self.pusher(self.receiver(files={"d/x.tar": b"mine"}))

@@ -249,7 +249,7 @@ Test(offers, what_exceeds_quota_disk_or_the_largest_file_has_no_space)
     struct world w = world_new();
     struct file_entry file = file_of(5 * MIB, 1);
     struct message_file huge = {.file = file_of(FILE_SIZE_MAX + 1, 2), .chunk_log2 = 22};
-    w.facts.quota_bytes = 5 * MIB + 99;
+    w.facts.quota_bytes = 5 * MIB + OFFERS_BLOCK_BYTES + 99; /* a/b.bin: its folder too */
     w.facts.taken_bytes = 99;
     say_file(&w, 7, 9, &file);
     ASSERT_STORY(&w, "7:OFFER_OK rid 9 missing 80, 7:join");
@@ -260,7 +260,7 @@ Test(offers, what_exceeds_quota_disk_or_the_largest_file_has_no_space)
     say_file(&w, 8, 9, &file);
     ASSERT_STORY(&w, "8:ERROR rid 9 no_space, 8:over");
     w.facts.taken_bytes = 0;
-    w.facts.free_bytes = 5 * MIB - 1;
+    w.facts.free_bytes = 5 * MIB + OFFERS_BLOCK_BYTES - 1;
     say_file(&w, 8, 9, &file);
     ASSERT_STORY(&w, "8:ERROR rid 9 no_space, 8:over");
     say(&w, 8, 9, &huge);
@@ -278,7 +278,7 @@ Test(offers, what_is_here_already_needs_no_room_on_the_disk)
         chunk_map_set(&here, i);
     w.facts.place = OFFER_UNFINISHED;
     w.facts.saved = &here;
-    w.facts.free_bytes = 64 * KIB;
+    w.facts.free_bytes = 64 * KIB + OFFERS_BLOCK_BYTES; /* of its folder */
     say_file(&w, 7, 9, &file);
     ASSERT_STORY(&w, "7:OFFER_OK rid 9 missing 1, 7:join");
     chunk_map_release(&here);
@@ -308,10 +308,11 @@ Test(offers, what_its_owner_has_paused_is_busy)
 
 Test(offers, a_small_file_costs_a_block)
 {
-    cr_assert(eq(u64, offers_cost(0), OFFERS_BLOCK_BYTES));
-    cr_assert(eq(u64, offers_cost(1), OFFERS_BLOCK_BYTES));
-    cr_assert(eq(u64, offers_cost(OFFERS_BLOCK_BYTES), OFFERS_BLOCK_BYTES));
-    cr_assert(eq(u64, offers_cost(OFFERS_BLOCK_BYTES + 1), 2 * OFFERS_BLOCK_BYTES));
+    cr_assert(eq(u64, offers_cost(text_of("x"), 0), OFFERS_BLOCK_BYTES));
+    cr_assert(eq(u64, offers_cost(text_of("x"), 1), OFFERS_BLOCK_BYTES));
+    cr_assert(eq(u64, offers_cost(text_of("x"), OFFERS_BLOCK_BYTES), OFFERS_BLOCK_BYTES));
+    cr_assert(eq(u64, offers_cost(text_of("x"), OFFERS_BLOCK_BYTES + 1), 2 * OFFERS_BLOCK_BYTES));
+    cr_assert(eq(u64, offers_cost(text_of("a/b/x"), 1), 3 * OFFERS_BLOCK_BYTES));
 }
 
 Test(offers, too_many_unfinished_files_take_no_new_one)
