@@ -15,152 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void place_release(struct place *place)
-{
-    free(place->path);
-    free(place->name);
-}
-
-static char *copy_of(const char *text)
-{
-    char *copy = strdup(text);
-    assert(copy);
-    return copy;
-}
-
 static char *join(const char *folder, const char *base)
 {
     char *joined = NULL;
     int size = *folder ? asprintf(&joined, "%s/%s", folder, base) : asprintf(&joined, "%s", base);
     assert(size >= 0);
     return joined;
-}
-
-/* Notes */
-
-void scan_note(struct scan *self, const char *line)
-{
-    struct scan_notes *notes = &self->notes;
-    if (notes->count == SCAN_NOTES_MAX)
-        notes->left_out_count++;
-    else
-        notes->lines[notes->count++] = text_escape(text_of(line));
-}
-
-void scan_note_path(struct scan *self, const char *path, const char *reason)
-{
-    char *line = NULL;
-    int size =
-        asprintf(&line, "not shared: %s%s%s: %s", self->item->folder->path, *path ? "/" : "", path, reason);
-    assert(size >= 0);
-    scan_note(self, line);
-    free(line);
-}
-
-/* Notes what an error says about `path`. True when it is gone or not for us, false when it says nothing. */
-static bool note_error(struct scan *self, const char *path, int error)
-{
-    switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-    case ELOOP:
-    case EXDEV: /* it went, or was swapped for something else, while we looked */
-        return true;
-    case EACCES:
-    case EPERM:
-    case ENAMETOOLONG:
-        scan_note_path(self, path, strerror(error));
-        return true;
-    default: /* out of memory or descriptors, or a disk error: whatever is there may come back */
-        self->result.troubled |= UINT64_C(1) << self->item->share;
-        scan_note_path(self, path, strerror(error));
-        return false;
-    }
-}
-
-struct scan_notes scan_take_notes(struct scan *self)
-{
-    struct scan_notes notes = self->notes;
-    self->notes = (struct scan_notes){0};
-    return notes;
-}
-
-void scan_notes_release(struct scan_notes *self)
-{
-    for (size_t i = 0; i < self->count; i++)
-        free(self->lines[i]);
-    *self = (struct scan_notes){0};
-}
-
-/* What was found */
-
-static bool is_linked(const struct place *place)
-{
-    return strcmp(place->path, place->name) != 0;
-}
-
-/* A cleaned name has at most three bytes for one. */
-static bool has_name(const char *name)
-{
-    if (strlen(name) <= NAME_SIZE_MAX / 3)
-        return true;
-    char *cleaned = name_clean(name);
-    bool is_valid = cleaned && name_is_valid(text_of(cleaned));
-    free(cleaned);
-    return is_valid;
-}
-
-void scan_add_file(struct scan *self, struct place place, const struct stat *status)
-{
-    struct scan_outcome *outcome = &self->result.outcome;
-    if (!has_name(place.name)) {
-        scan_note_path(self, place.path, "its name is longer than 1024 bytes");
-        place_release(&place);
-        return;
-    }
-    if (outcome->count == self->file_room) {
-        self->file_room = self->file_room ? self->file_room * 2 : 64;
-        outcome->files = realloc(outcome->files, self->file_room * sizeof outcome->files[0]);
-        assert(outcome->files);
-    }
-    if (!is_linked(&place)) {
-        free(place.path);
-        place.path = NULL;
-    }
-    outcome->files[outcome->count++] = (struct scanned_file){
-        .share = self->item->share,
-        .path = place.path,
-        .name = place.name,
-        .stamp = stamp_of(status),
-        .is_executable = (status->st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) != 0,
-    };
-}
-
-static struct scanned_folder *add_scope(struct scan *self, bool is_place)
-{
-    struct scan_outcome *outcome = &self->result.outcome;
-    if (outcome->folder_count == self->folder_room) {
-        self->folder_room = self->folder_room ? self->folder_room * 2 : 16;
-        outcome->folders = realloc(outcome->folders, self->folder_room * sizeof outcome->folders[0]);
-        assert(outcome->folders);
-    }
-    struct scanned_folder *scope = &outcome->folders[outcome->folder_count++];
-    *scope = (struct scanned_folder){
-        .share = self->item->share, .name = copy_of(self->item->place.name), .is_place = is_place};
-    return scope;
-}
-
-void scan_add_scope(struct scan *self)
-{
-    add_scope(self, true);
-}
-
-/* The place of the item is no folder that we can read. */
-static void add_gone(struct scan *self)
-{
-    add_scope(self, true);
-    if (self->watch)
-        watch_forget(self->watch, self->item->share, self->item->place.name);
 }
 
 /* Places */
@@ -178,7 +38,7 @@ static bool follow_link(const struct item *item, struct place *place, struct sta
     bool is_inside = below && share_stat(item->folder->fd, below, ret_status) == 0;
     if (is_inside) {
         free(place->path);
-        place->path = copy_of(below);
+        place->path = text_copy(text_of(below));
     }
     free(real_path);
     return is_inside;
@@ -203,7 +63,7 @@ void scan_add(struct scan *self, const struct share_folder *folder, uint32_t sha
         depth += *at == '/' || at == name;
     push(self, (struct item){.folder = folder,
                              .share = share,
-                             .place = {copy_of(path), copy_of(name)},
+                             .place = {text_copy(text_of(path)), text_copy(text_of(name))},
                              .depth = depth,
                              .is_flat = folder->is_flat,
                              .is_deep = is_deep,
@@ -220,7 +80,7 @@ void scan_check(struct scan *self, const struct share_folder *folder, uint32_t s
  * one is too many; told once. */
 static bool is_too_linked(struct scan *self, const struct place *place)
 {
-    if (!is_linked(place) || self->linked_count < SCAN_LINKED_MAX)
+    if (!scan_place_is_linked(place) || self->linked_count < SCAN_LINKED_MAX)
         return false;
     if (!self->is_linked_full)
         scan_note_path(self, place->name,
@@ -247,7 +107,7 @@ static struct ancestor *ancestors_of(struct scan *self, const struct item *item)
         return NULL;
     if (fstat(item->folder->fd, &status) == 0)
         above = ancestor_new(self, &status, above);
-    char *path = copy_of(item->place.path);
+    char *path = text_copy(text_of(item->place.path));
     for (char *slash = path; (slash = strchr(slash, '/')); slash++) {
         *slash = '\0';
         if (share_stat(item->folder->fd, path, &status) == 0)
@@ -287,22 +147,22 @@ static void visit(struct scan *self, int folder_fd, const char *base, struct bas
     const struct item *item = self->item;
     if (*base == '.' || is_too_linked(self, &item->place))
         return;
-    self->linked_count += is_linked(&item->place);
+    self->linked_count += scan_place_is_linked(&item->place);
     struct stat status;
     struct place place = {join(item->place.path, base), join(item->place.name, base)};
     if (fstatat(folder_fd, base, &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        note_error(self, place.path, errno);
-        place_release(&place);
+        scan_note_error(self, place.path, errno);
+        scan_place_release(&place);
         return;
     }
     if (S_ISLNK(status.st_mode) && !follow_link(item, &place, &status))
-        place_release(&place);
+        scan_place_release(&place);
     else if (S_ISREG(status.st_mode))
         scan_add_file(self, place, &status);
     else if (S_ISDIR(status.st_mode) && !item->is_flat)
         bases_add(folders, place);
     else
-        place_release(&place);
+        scan_place_release(&place);
 }
 
 static bool is_stopping(struct scan *self)
@@ -332,7 +192,7 @@ void scan_watch(struct scan *self, int fd, const char *path, const char *name)
     self->result.unwatched |= UINT64_C(1) << item->share;
     self->result.reason = watched;
     free(self->result.where);
-    self->result.where = *path == '/' ? copy_of(path) : join(item->folder->path, path);
+    self->result.where = *path == '/' ? text_copy(text_of(path)) : join(item->folder->path, path);
 }
 
 /* Compared as a folder, not as a path: it may be made at any time, and links lead to it. */
@@ -357,7 +217,7 @@ static DIR *open_folder(struct scan *self, struct ancestor **ret_ancestor)
         *ret_ancestor = ancestor_new(self, &status, item->above);
         if (is_loop(*ret_ancestor) || is_hidden(self, &status)) {
             close(fd);
-            add_gone(self);
+            scan_add_gone(self);
             return NULL;
         }
         /* Before it is read: what comes later is an event. */
@@ -366,8 +226,8 @@ static DIR *open_folder(struct scan *self, struct ancestor **ret_ancestor)
         if (directory)
             return directory;
     }
-    if (note_error(self, item->place.path, errno))
-        add_gone(self);
+    if (scan_note_error(self, item->place.path, errno))
+        scan_add_gone(self);
     if (fd >= 0)
         close(fd);
     return NULL;
@@ -390,9 +250,9 @@ static void push_folders(struct scan *self, struct scanned_folder *scope, struct
     for (size_t i = folders->count; i-- > 0;) {
         struct place place = folders->items[i];
         if (scope)
-            scope->folders[i] = copy_of(place.name + prefix_size);
+            scope->folders[i] = text_copy(text_of(place.name + prefix_size));
         if (!parent.is_deep && self->watch && watch_knows(self->watch, parent.share, place.name)) {
-            place_release(&place);
+            scan_place_release(&place);
             continue;
         }
         push(self, (struct item){.folder = parent.folder,
@@ -409,7 +269,7 @@ static void read_folder(struct scan *self)
 {
     if (self->item->depth > SCAN_DEPTH_MAX) {
         scan_note_path(self, self->item->place.path, "too deep: its names would be longer than 1024 bytes");
-        add_gone(self);
+        scan_add_gone(self);
         return;
     }
     struct ancestor *ancestor;
@@ -424,8 +284,8 @@ static void read_folder(struct scan *self)
     closedir(directory);
     /* Half a folder proves nothing gone. */
     if (error)
-        note_error(self, self->item->place.path, error);
-    push_folders(self, error ? NULL : add_scope(self, false), &folders, ancestor);
+        scan_note_error(self, self->item->place.path, error);
+    push_folders(self, error ? NULL : scan_add_folder(self), &folders, ancestor);
     free(folders.items);
 }
 
@@ -437,8 +297,8 @@ static bool reopen_share(struct scan *self)
     bool is_another;
     int error = share_folder_reopen(item->folder, &is_another);
     if (error) {
-        if (note_error(self, "", error))
-            add_gone(self);
+        if (scan_note_error(self, "", error))
+            scan_add_gone(self);
         if (error == ENOENT || error == ENOTDIR || error == ELOOP)
             scan_note_path(self, "", "the share folder is not there");
         self->result.not_there |= bit;
@@ -466,22 +326,24 @@ static void look(struct scan *self, struct item *item)
         return;
     }
     if (share_stat(item->folder->fd, item->place.path, &status) != 0) {
-        if (note_error(self, item->place.path, errno))
-            add_gone(self);
+        if (scan_note_error(self, item->place.path, errno))
+            scan_add_gone(self);
         return;
     }
     if (S_ISLNK(status.st_mode) && !follow_link(item, &item->place, &status)) {
-        add_gone(self);
+        scan_add_gone(self);
     } else if (S_ISDIR(status.st_mode) && !item->is_flat) {
         item->above = ancestors_of(self, item);
         if (self->watch && !watch_knows(self->watch, item->share, item->place.name))
             item->is_deep = true;
         read_folder(self);
     } else {
-        add_gone(self);
+        scan_add_gone(self);
         if (S_ISREG(status.st_mode))
-            scan_add_file(self, (struct place){copy_of(item->place.path), copy_of(item->place.name)},
-                          &status);
+            scan_add_file(
+                self,
+                (struct place){text_copy(text_of(item->place.path)), text_copy(text_of(item->place.name))},
+                &status);
     }
 }
 
@@ -524,7 +386,7 @@ void scan_destroy(struct scan **self_p)
     if (!self)
         return;
     while (self->item_count > 0)
-        place_release(&self->items[--self->item_count].place);
+        scan_place_release(&self->items[--self->item_count].place);
     free(self->items);
     free_ancestors(self);
     release_result(&self->result);
@@ -551,7 +413,7 @@ bool scan_step(struct scan *self, struct scan_result *ret_result)
             look(self, &item);
         else
             read_folder(self);
-        place_release(&item.place);
+        scan_place_release(&item.place);
     }
     self->item = NULL;
     if (self->item_count == 0) {

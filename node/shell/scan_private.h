@@ -2,8 +2,8 @@
 #ifndef NODE_SHELL_SCAN_PRIVATE_H
 #define NODE_SHELL_SCAN_PRIVATE_H
 
-/* The two halves of scan.h: scan.c looks at folders, scan_manifest.c at what a manifest names. Both bring
- * what they find to the outcome with the functions here. */
+/* The parts of scan.h: scan.c looks at folders, scan_manifest.c at what a manifest names, scan_found.c brings
+ * what they find to the outcome. */
 #include "node/shell/scan.h"
 
 #include <sys/stat.h>
@@ -49,17 +49,31 @@ struct scan {
     const struct item *item;       /* that is looked at */
 };
 
+void scan_place_release(struct place *place);
+
+/* A symlink leads there. */
+bool scan_place_is_linked(const struct place *place);
+
 /* A line for a person, escaped here. */
 void scan_note(struct scan *self, const char *line);
 
 /* Notes why `path` of the share is not shared. */
 void scan_note_path(struct scan *self, const char *path, const char *reason);
 
+/* Notes what an error says about `path`. True when it is gone or not for us, false when it says nothing. */
+bool scan_note_error(struct scan *self, const char *path, int error);
+
 /* Takes over the place. */
 void scan_add_file(struct scan *self, struct place place, const struct stat *status);
 
 /* What was known at the place of the item, or below it, is known no more. */
 void scan_add_scope(struct scan *self);
+
+/* The same, and it is watched no more: it is no folder that we can read. */
+void scan_add_gone(struct scan *self);
+
+/* The folder of the item was read: the caller fills in the folders in it. */
+struct scanned_folder *scan_add_folder(struct scan *self);
 
 /* Watches an open folder under these names. */
 void scan_watch(struct scan *self, int fd, const char *path, const char *name);
