@@ -16,7 +16,7 @@
 #include "node/layout.h"
 #include "node/shell/file_attributes.h"
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 enum store_result {
     STORE_OK,
@@ -50,12 +50,13 @@ struct chunk_store;
 void chunk_store_partial_name(const char *name, const struct file_id *id, char ret_name[PARTIAL_NAME_SIZE]);
 
 /*
- * Renames the open file `fd` within a file system; without `must_replace` never over another file, also where
- * the file system cannot do that in one step. 0 or an errno: EEXIST; ENOENT when `from` does not stand for
- * `fd`, or something else took its place in the moment between look and rename: then `to` stands for that,
- * and with `must_replace` what it replaced is gone.
+ * Renames what was `file` a moment ago within a file system; without `must_replace` never over another file,
+ * also where the file system cannot do that in one step. 0 or an errno: EEXIST; ENOENT when nothing is there,
+ * or something else took its place in that moment: then `to` stands for that, and with `must_replace` what it
+ * replaced is gone.
  */
-int chunk_store_rename(int fd, int from_fd, const char *from, int to_fd, const char *to, bool must_replace);
+int chunk_store_rename(const struct stat *file, int from_fd, const char *from, int to_fd, const char *to,
+                       bool must_replace);
 
 /* Opens or makes the partial file for a target called `name` (one path component) in `folder`; in the folder
  * `temp` of the same file system, or beside the target when that is NULL. */

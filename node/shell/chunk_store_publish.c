@@ -18,11 +18,17 @@
 #define CUT_SUFFIX ".zcut"
 _Static_assert(sizeof CUT_SUFFIX <= sizeof PARTIAL_SUFFIX, "fits where the other does");
 
-static bool is_named(int folder_fd, const char *name, int fd)
+static bool is_named(int folder_fd, const char *name, const struct stat *file)
 {
-    struct stat opened, named;
-    return fstat(fd, &opened) == 0 && fstatat(folder_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-           opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+    struct stat named;
+    return fstatat(folder_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && file->st_dev == named.st_dev &&
+           file->st_ino == named.st_ino;
+}
+
+static bool is_open(int folder_fd, const char *name, int fd)
+{
+    struct stat file;
+    return fstat(fd, &file) == 0 && is_named(folder_fd, name, &file);
 }
 
 static int move_name(int from_fd, const char *from, int to_fd, const char *to, bool must_replace)
@@ -40,14 +46,23 @@ static int move_name(int from_fd, const char *from, int to_fd, const char *to, b
 
 /* linkat() by descriptor would leave no moment between look and rename, but who watches a folder takes a new
  * link for a file that is still being written. */
-int chunk_store_rename(int fd, int from_fd, const char *from, int to_fd, const char *to, bool must_replace)
+int chunk_store_rename(const struct stat *file, int from_fd, const char *from, int to_fd, const char *to,
+                       bool must_replace)
 {
-    if (!is_named(from_fd, from, fd))
-        return ENOENT;
     int error = move_name(from_fd, from, to_fd, to, must_replace);
     if (error)
         return error;
-    return is_named(to_fd, to, fd) ? 0 : ENOENT;
+    return is_named(to_fd, to, file) ? 0 : ENOENT;
+}
+
+/* The open file, if it still has this name. 0 or an errno. */
+static int rename_open(int fd, int from_fd, const char *from, int to_fd, const char *to, bool must_replace)
+{
+    struct stat file;
+    if (fstat(fd, &file) != 0)
+        return errno;
+    return is_named(from_fd, from, &file) ? chunk_store_rename(&file, from_fd, from, to_fd, to, must_replace)
+                                          : ENOENT;
 }
 
 void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes)
@@ -108,7 +123,7 @@ static int rename_numbered(struct chunk_store *self, int fd, const char *from)
         char *numbered = name_numbered(self->name, number);
         assert(numbered);
         int error = strlen(numbered) < PARTIAL_NAME_SIZE
-                        ? chunk_store_rename(fd, self->temp_fd, from, self->folder_fd, numbered, false)
+                        ? rename_open(fd, self->temp_fd, from, self->folder_fd, numbered, false)
                         : ENAMETOOLONG;
         if (error == 0)
             snprintf(self->name, sizeof self->name, "%s", numbered);
@@ -123,8 +138,8 @@ static int rename_numbered(struct chunk_store *self, int fd, const char *from)
 static enum publish_result give_name(struct chunk_store *self, int fd, const char *from,
                                      enum publish_conflict conflict)
 {
-    int error = chunk_store_rename(fd, self->temp_fd, from, self->folder_fd, self->name,
-                                   conflict == CONFLICT_REPLACES);
+    int error =
+        rename_open(fd, self->temp_fd, from, self->folder_fd, self->name, conflict == CONFLICT_REPLACES);
     if (error == EEXIST && conflict == CONFLICT_NUMBERS)
         error = rename_numbered(self, fd, from);
     if (error == 0)
@@ -197,7 +212,7 @@ static enum publish_result publish_range(struct chunk_store *self, enum publish_
     int error = errno;
     if (result != PUBLISH_OK)
         (void)unlinkat(self->temp_fd, cut_name, 0);
-    else if (!holds_more(self) && is_named(self->temp_fd, self->partial_name, self->fd))
+    else if (!holds_more(self) && is_open(self->temp_fd, self->partial_name, self->fd))
         (void)unlinkat(self->temp_fd, self->partial_name, 0);
     close(fd);
     errno = error;

@@ -158,10 +158,11 @@ enum landing_result landing_look(struct landing *self, const struct landing_file
  * An earlier run may have left the partial file half written, and another program may be writing the very
  * same bytes; what is not a plain file of one name is not ours to write to.
  */
-static int open_partial(const struct landing *self, const char *name)
+static int open_partial(const struct landing *self, const char *name, bool *ret_is_new)
 {
     int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     int fd = openat(self->folder_fd, name, flags | O_EXCL, 0666);
+    *ret_is_new = fd >= 0;
     if (fd >= 0 || errno != EEXIST)
         return fd;
     fd = openat(self->folder_fd, name, flags, 0666);
@@ -176,6 +177,15 @@ static int open_partial(const struct landing *self, const char *name)
     return -1;
 }
 
+static int cut(int fd, const struct landing_file *file)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return errno;
+    bool is_longer = (uint64_t)status.st_size > file->size;
+    return is_longer && ftruncate(fd, (off_t)file->size) != 0 ? errno : 0;
+}
+
 static int write_bytes(int fd, const struct landing_file *file, const uint8_t *bytes)
 {
     uint32_t done = 0;
@@ -187,12 +197,6 @@ static int write_bytes(int fd, const struct landing_file *file, const uint8_t *b
             return written < 0 ? errno : ENOSPC;
         done += (uint32_t)written;
     }
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return errno;
-    if ((uint64_t)status.st_size > file->size && ftruncate(fd, (off_t)file->size) != 0)
-        return errno;
-    file_attributes_apply(&file->attributes, fd);
     return 0;
 }
 
@@ -204,40 +208,41 @@ enum landing_result landing_write(struct landing *self, const struct landing_fil
         return LANDING_FAILED;
     char name[PARTIAL_NAME_SIZE];
     chunk_store_partial_name(base_of(file), &file->id, name);
-    int fd = open_partial(self, name);
+    bool is_new;
+    int fd = open_partial(self, name, &is_new);
     if (fd < 0)
         return LANDING_FAILED;
     int error = write_bytes(fd, file, bytes);
+    if (!error && !is_new)
+        error = cut(fd, file);
+    if (!error)
+        file_attributes_apply(&file->attributes, fd);
     if (close(fd) != 0 && !error) /* network file systems report a full disk here */
         error = errno;
     errno = error;
     return error ? LANDING_FAILED : LANDING_OK;
 }
 
-/* As it was written, and by nobody else since: its time says so where it was set, else its hash. */
-static bool is_untouched(int fd, const struct landing_file *file)
+/* As it was written: its time says that nobody else has done so since. */
+static bool is_untouched(const struct stat *status, const struct landing_file *file)
 {
-    struct stat status;
     const struct file_attributes *attributes = &file->attributes;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1 ||
-        (uint64_t)status.st_size != file->size)
-        return false;
-    uint64_t mtime_ms = (uint64_t)status.st_mtim.tv_sec * 1000 + (uint64_t)status.st_mtim.tv_nsec / 1000000;
-    return (attributes->has_mtime && mtime_ms == attributes->mtime_ms) || holds_file(fd, file);
+    uint64_t mtime_ms = (uint64_t)status->st_mtim.tv_sec * 1000 + (uint64_t)status->st_mtim.tv_nsec / 1000000;
+    return S_ISREG(status->st_mode) && status->st_nlink == 1 && (uint64_t)status->st_size == file->size &&
+           attributes->has_mtime && mtime_ms == attributes->mtime_ms;
 }
 
 /* 0 or an errno. */
 static int give_name(struct landing *self, const struct landing_file *file, const char *partial_name,
                      bool must_replace)
 {
-    int fd = openat(self->folder_fd, partial_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
+    struct stat before;
+    if (fstatat(self->folder_fd, partial_name, &before, AT_SYMLINK_NOFOLLOW) != 0)
         return errno;
-    int error = is_untouched(fd, file) ? chunk_store_rename(fd, self->folder_fd, partial_name,
-                                                            self->folder_fd, base_of(file), must_replace)
-                                       : ETXTBSY;
-    close(fd);
-    return error;
+    if (!is_untouched(&before, file) && !is_written(self, file))
+        return ETXTBSY;
+    return chunk_store_rename(&before, self->folder_fd, partial_name, self->folder_fd, base_of(file),
+                              must_replace);
 }
 
 enum landing_result landing_publish(struct landing *self, const struct landing_file *file, bool must_replace)

@@ -187,7 +187,7 @@ class Partial(EndToEnd):
             result = self.world.run(*self.command(node))
             self.assert_exit(result, 2)
             self.assertIn(partial.name, result.done["error"])
-            self.assertNotIn("-d", result.done["error"])
+            self.assertNotIn(" -d", result.done["error"])
             self.assertFalse(self.final.exists())
             self.assertTrue(os.path.lexists(partial))
             if partial.is_dir():

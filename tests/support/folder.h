@@ -41,7 +41,7 @@ static inline void folder_remove(const struct folder *folder)
 /* The path of a name in the folder, in one of a few buffers that are used in turn. */
 static inline const char *folder_path(const struct folder *folder, const char *name)
 {
-    static char paths[4][4096];
+    static char paths[4][2 * 4096];
     static unsigned next;
     char *path = paths[next++ % 4];
     snprintf(path, sizeof paths[0], "%s/%s", folder->path, name);
@@ -51,7 +51,7 @@ static inline const char *folder_path(const struct folder *folder, const char *n
 /* Makes the folders that lead to `name`. */
 static inline void folder_make_parents(const struct folder *folder, const char *name)
 {
-    char path[4096];
+    char path[2 * 4096];
     snprintf(path, sizeof path, "%s/%s", folder->path, name);
     for (char *slash = path + strlen(folder->path) + 1; (slash = strchr(slash, '/')); slash++) {
         *slash = '\0';
