@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """clang-tidy over every C file of the product: `clang_tidy.py BUILD_FOLDER`, which holds compile_commands.json."""
 
-import concurrent.futures
 import json
 import re
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("messages", "broker", "node", "tools")
-JOBS = 2
 
 
 def examine(build, path):
@@ -28,9 +26,8 @@ def main():
     paths = sorted({entry["file"] for entry in commands})
     paths = [path for path in paths if Path(path).relative_to(ROOT).parts[0] in PRODUCT]
     found = set()
-    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        for result in pool.map(lambda path: examine(build, path), paths):
-            found |= set(result)
+    for path in paths:
+        found |= set(examine(build, path))
     for where, message in sorted(found):
         print(f"{where.removeprefix(str(ROOT) + '/')}: {message}")
     bad = bool(found or not paths)
