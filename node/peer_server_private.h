@@ -2,8 +2,8 @@
 #ifndef NODE_PEER_SERVER_PRIVATE_H
 #define NODE_PEER_SERVER_PRIVATE_H
 
-/* What the two halves of the peer server share: peer_server.c (requests) and peer_uploads.c (replies that
- * weigh). */
+/* What the parts of the peer server share: peer_server.c (sessions, and what a message deserves before it is
+ * understood), peer_requests.c (what is asked) and peer_uploads.c (replies that weigh). */
 
 #include "messages/table.h"
 #include "node/list_cursor.h"
@@ -42,9 +42,18 @@ struct peer_server {
     uint64_t now_ms; /* of the last event that told the time */
 };
 
+struct peer_request {
+    struct session *session;
+    const struct message *message;
+    struct peer_effects *effects;
+};
+
 struct session *peer_server_session(const struct peer_server *self, uint32_t route);
 void peer_server_refuse(struct peer_server *self, struct peer_effects *effects, uint32_t route, uint64_t rid,
                         enum error_code code, const char *text, uint32_t retry_ms);
+
+/* A request of a session, other than HELLO. */
+void peer_server_on_request(struct peer_server *self, const struct peer_request *request);
 
 /* The file of a request; answers for itself when it cannot be given. */
 bool peer_server_find_file(struct peer_server *self, struct peer_effects *effects, uint32_t route,
