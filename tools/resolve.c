@@ -143,11 +143,18 @@ static void add_other_sources(struct link *link, struct target *target)
     struct target *by_id = malloc(sizeof *by_id);
     assert(by_id);
     hex_format(target->id.bytes, sizeof target->id.bytes, id_text);
-    if (search_for(link, MODE_ID, id_text, false, by_id) == FOUND_ONE &&
-        by_id->source_count > target->source_count) {
-        memcpy(target->sources, by_id->sources, sizeof target->sources);
-        target->source_count = by_id->source_count;
+    struct search_terms terms = {.mode = MODE_ID, .text = text_of(id_text)};
+    struct search *search = search_new(&terms, random_u64() >> 32, RESOLVE_SEARCH_MS, clock_now_ms());
+    /* What was found is enough without it, so nobody hears of its failure. */
+    (void)link_search(link, search);
+    if (search_state(search) == SEARCH_COMPLETE && search_count(search) == 1) {
+        take_found(search, by_id);
+        if (by_id->source_count > target->source_count) {
+            memcpy(target->sources, by_id->sources, sizeof target->sources);
+            target->source_count = by_id->source_count;
+        }
     }
+    search_destroy(&search);
     free(by_id);
 }
 

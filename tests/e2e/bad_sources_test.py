@@ -11,6 +11,7 @@ from support.case import EndToEnd, random_bytes
 from support.fake_broker import FakeBroker
 
 SIZE = (6 << 20) + 12345
+EXACT = 1
 
 
 class BadSources(EndToEnd):
@@ -146,6 +147,21 @@ class BadSources(EndToEnd):
         result = self.world.run("zget", "--broker", broker.endpoint, "--json", "-d", self.target, "file.bin")
         self.assert_right(result)
         self.assertEqual(stranger.seen_of(zsp.READ), [])
+
+
+class ForgetfulBroker(EndToEnd):
+    def test_a_broker_that_falls_silent_after_it_named_a_source_fails_no_download(self):
+        class OneAnswer(FakeBroker):
+            def on_search(self, route, message):
+                if message.mode == EXACT:
+                    super().on_search(route, message)
+        shared = zsp.SharedFile("file.bin", random_bytes(100000))
+        node = self.world.fake(fake_node.FakeNode([shared]))
+        source = [node.node_id, "127.0.0.1", node.port, "honest", None]
+        broker = self.world.fake(OneAnswer([(shared.file(), [source])], (1, 1, 0, 0, 0)))
+        result = self.world.run("zget", "--broker", broker.endpoint, "--json", "-d", self.world.path("out"), "file.bin")
+        self.assert_exit(result, 0)
+        self.assertEqual(result.stderr, "")
 
 
 class HostileBroker(EndToEnd):
