@@ -33,67 +33,27 @@ struct offers {
     uint64_t tell_at_ms; /* UINT64_MAX: nothing to tell */
 };
 
-/* Effects. */
-
-void offers_effects_init(struct offers_effects *self)
-{
-    *self = (struct offers_effects){0};
-    msgpack_sbuffer_init(&self->arena);
-}
-
-void offers_effects_clear(struct offers_effects *self)
-{
-    self->count = 0;
-    msgpack_sbuffer_clear(&self->arena);
-}
-
-void offers_effects_release(struct offers_effects *self)
-{
-    free(self->entries);
-    msgpack_sbuffer_destroy(&self->arena);
-    *self = (struct offers_effects){0};
-}
-
-static struct offers_effect *emit(struct offers_effects *effects, enum offers_effect_kind kind,
-                                  uint32_t route)
-{
-    if (effects->count == effects->capacity) {
-        effects->capacity = effects->capacity ? 2 * effects->capacity : 16;
-        effects->entries = realloc(effects->entries, effects->capacity * sizeof *effects->entries);
-        assert(effects->entries);
-    }
-    struct offers_effect *effect = &effects->entries[effects->count++];
-    *effect = (struct offers_effect){.kind = kind, .route = route};
-    return effect;
-}
-
-static void say(struct offers_effects *effects, uint32_t route, const struct message *message)
-{
-    struct offers_effect *effect = emit(effects, OFFERS_SEND, route);
-    effect->bytes_offset = effects->arena.size;
-    message_write(message, &effects->arena);
-    effect->bytes_size = effects->arena.size - effect->bytes_offset;
-}
+/* Answers. */
 
 static void refuse(struct offers_effects *effects, uint32_t route, uint64_t rid, enum error_code code,
                    const char *text, uint32_t retry_ms)
 {
     struct message error = message_error(rid, code, text, retry_ms);
-    say(effects, route, &error);
+    offers_effects_send(effects, route, &error);
 }
 
 static void send_accepted(struct offers_effects *effects, uint32_t route, uint64_t rid,
                           const struct file_id *file, uint32_t missing)
 {
     struct message ok = {.kind = KIND_OFFER_OK, .rid = rid, .offer_ok = {*file, missing}};
-    say(effects, route, &ok);
+    offers_effects_send(effects, route, &ok);
 }
 
 static void send_stored(struct offers_effects *effects, uint32_t route, uint64_t rid,
                         const struct file_id *file, struct text name)
 {
     struct message stored = {.kind = KIND_STORED, .rid = rid, .stored = {*file, name}};
-    say(effects, route, &stored);
+    offers_effects_send(effects, route, &stored);
 }
 
 /* What stands. */
@@ -184,7 +144,7 @@ static void send_runs(struct offers_effects *effects, const struct offered_file 
                            .rid = standing->view.rid,
                            .have = {.file = file->id, .ranges = runs, .count = count}};
     if (count > 0)
-        say(effects, standing->view.route, &have);
+        offers_effects_send(effects, standing->view.route, &have);
 }
 
 /* Chunks that are fresh and that this one was not told, as runs. */
@@ -275,7 +235,7 @@ bool offers_check(struct offers *self, uint32_t route, uint64_t rid, const struc
         return true;
     refuse(effects, route, rid, code, text, 0);
     if (count_of_route(self, route) == 0)
-        emit(effects, OFFERS_OVER, route);
+        offers_effects_add(effects, OFFERS_OVER, route);
     return false;
 }
 
@@ -340,7 +300,8 @@ static void add(struct offers *self, uint32_t route, const struct host *host, ui
     *at = standing;
     self->count++;
     send_accepted(effects, route, rid, &file->id, file->layout.chunk_count - standing->told.set_count);
-    emit(effects, file->layout.size == 0 ? OFFERS_CREATE : OFFERS_JOIN, route)->file = offer->file;
+    offers_effects_add(effects, file->layout.size == 0 ? OFFERS_CREATE : OFFERS_JOIN, route)->file =
+        offer->file;
 }
 
 void offers_on_offer(struct offers *self, uint32_t route, const struct host *host, uint64_t rid,
@@ -363,13 +324,13 @@ void offers_on_offer(struct offers *self, uint32_t route, const struct host *hos
         if (former) {
             tell(file, former, effects); /* what it was owed, under its own rid */
             take_out(self, file, former);
-            emit(effects, OFFERS_LEAVE, route)->file.id = offer->file.id;
+            offers_effects_add(effects, OFFERS_LEAVE, route)->file.id = offer->file.id;
         }
         add(self, route, host, rid, offer, facts, effects);
         return;
     }
     if (count_of_route(self, route) == 0)
-        emit(effects, OFFERS_OVER, route);
+        offers_effects_add(effects, OFFERS_OVER, route);
 }
 
 /* The end of one. */
@@ -379,15 +340,15 @@ static void end(struct offers *self, struct offered_file *file, struct standing 
 {
     uint32_t route = standing->view.route;
     take_out(self, file, standing);
-    struct offers_effect *leave = emit(effects, OFFERS_LEAVE, route);
+    struct offers_effect *leave = offers_effects_add(effects, OFFERS_LEAVE, route);
     leave->file.id = file->id;
     leave->is_gone = is_gone;
     if (!file->standing) {
-        emit(effects, OFFERS_NOBODY, route)->file.id = file->id;
+        offers_effects_add(effects, OFFERS_NOBODY, route)->file.id = file->id;
         forget_file(self, file);
     }
     if (!is_gone && count_of_route(self, route) == 0)
-        emit(effects, OFFERS_OVER, route);
+        offers_effects_add(effects, OFFERS_OVER, route);
 }
 
 void offers_on_close(struct offers *self, uint32_t route, const struct file_id *id,
@@ -483,7 +444,7 @@ static void end_all(struct offers *self, const struct file_id *id, const struct 
             refuse(effects, route, rid, code, reason, 0);
         take_out(self, file, file->standing);
         if (count_of_route(self, route) == 0)
-            emit(effects, OFFERS_OVER, route);
+            offers_effects_add(effects, OFFERS_OVER, route);
     }
     forget_file(self, file);
 }
@@ -529,17 +490,6 @@ const struct offer *offers_next(const struct offers *self, const struct file_id 
         standing = standing->next;
     }
     return standing ? &standing->view : NULL;
-}
-
-bool offers_at(const struct offers *self, uint32_t route, size_t position, struct file_id *ret_file)
-{
-    for (const struct offered_file *file = self->files; file; file = file->hh.next) {
-        if (!find(file, route) || position-- > 0)
-            continue;
-        *ret_file = file->id;
-        return true;
-    }
-    return false;
 }
 
 size_t offers_count(const struct offers *self)

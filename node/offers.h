@@ -10,9 +10,9 @@
  * Pure. It fetches nothing: OFFERS_JOIN says that a pusher is one more source of an ordinary download, and
  * the owner tells what that download saved. An offer is known by its route and its file.
  */
-#include "messages/message.h"
 #include "node/chunk_map.h"
 #include "node/layout.h"
+#include "node/offers_effects.h"
 
 /* In all; strangers set it. Each costs two bitfields, 64 KiB for a file of 1 TiB, and about 300 bytes. */
 #define OFFERS_MAX 1024
@@ -66,34 +66,6 @@ struct offer_facts {
 
 /* What an accepted file takes of the quota: the folders of its name too, for each may be new. */
 uint64_t offers_cost(struct text name, uint64_t size_bytes);
-
-enum offers_effect_kind {
-    OFFERS_SEND,   /* the header frame `bytes` to `route` */
-    OFFERS_JOIN,   /* `route` is a source of `file`, of which it offers offer->have: see offers_next() */
-    OFFERS_LEAVE,  /* it is no longer; `is_gone`: nothing can be sent to it */
-    OFFERS_CREATE, /* make the empty `file` with this `name`; then offers_on_stored() or offers_on_failed() */
-    OFFERS_NOBODY, /* no offer of `file` stands any more, and it is not complete */
-    OFFERS_OVER,   /* no offer of `route` stands any more */
-};
-
-/* Bounded by what one event can cause: two for each offer, and a HAVE for each 1024 runs. */
-struct offers_effect {
-    enum offers_effect_kind kind;
-    uint32_t route;
-    bool is_gone;
-    struct file_entry file; /* JOIN, CREATE: all of it, `name` until the next call; else the id only */
-    size_t bytes_offset, bytes_size; /* in the list's arena */
-};
-
-struct offers_effects {
-    struct offers_effect *entries;
-    size_t count, capacity;
-    msgpack_sbuffer arena;
-};
-
-void offers_effects_init(struct offers_effects *self);
-void offers_effects_clear(struct offers_effects *self);
-void offers_effects_release(struct offers_effects *self);
 
 /* One that stands. Valid until the next event. */
 struct offer {
@@ -150,9 +122,6 @@ uint64_t offers_next_deadline_ms(const struct offers *self);
 /* The offers of a file, one after the other: NULL to begin, and at the end. */
 const struct offer *offers_next(const struct offers *self, const struct file_id *file,
                                 const struct offer *previous);
-
-/* The offers of a route: their files, by position. False past the end. */
-bool offers_at(const struct offers *self, uint32_t route, size_t position, struct file_id *ret_file);
 
 size_t offers_count(const struct offers *self);
 

@@ -533,10 +533,10 @@ Test(offers, close_withdraws_one_of_several_and_is_not_answered)
     offers_effects_clear(&w.effects);
     offers_on_close(w.offers, 7, &file.id, &w.effects);
     ASSERT_STORY(&w, "7:leave");
-    struct file_id left;
-    cr_assert(offers_at(w.offers, 7, 0, &left));
-    cr_assert(file_id_equal(&left, &other.id));
-    cr_assert(not(offers_at(w.offers, 7, 1, &left)));
+    const struct offer *left = offers_next(w.offers, &file.id, NULL);
+    cr_assert(eq(u32, left->route, 8));
+    cr_assert(eq(ptr, (void *)(uintptr_t)offers_next(w.offers, &file.id, left), NULL));
+    cr_assert(ne(ptr, (void *)(uintptr_t)offers_next(w.offers, &other.id, NULL), NULL));
     offers_effects_clear(&w.effects);
     offers_on_close(w.offers, 7, &file.id, &w.effects); /* again */
     ASSERT_STORY(&w, "");
