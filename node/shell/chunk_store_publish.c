@@ -2,6 +2,7 @@
 #include "messages/name.h"
 #include "node/shell/chunk_store_private.h"
 #include "node/shell/landing.h"
+#include "node/shell/share_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -78,6 +79,29 @@ void chunk_store_set_below(struct chunk_store *self, const char *below)
     assert(self->below);
 }
 
+static bool sync_folder(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL; /* some network file systems cannot sync folders */
+}
+
+/* Those between the two may be new, and their names are in the one above each. False with errno. */
+static bool sync_above(int root_fd, const char *below)
+{
+    bool is_synced = sync_folder(root_fd);
+    for (const char *slash = strchr(below, '/'); slash && is_synced; slash = strchr(slash + 1, '/')) {
+        char *above = strndup(below, (size_t)(slash - below));
+        assert(above);
+        int fd = share_open_folder(root_fd, above);
+        is_synced = fd >= 0 && sync_folder(fd);
+        int error = errno;
+        if (fd >= 0)
+            close(fd);
+        free(above);
+        errno = error;
+    }
+    return is_synced;
+}
+
 /* False with errno. */
 static bool enter_folder(struct chunk_store *self)
 {
@@ -86,6 +110,12 @@ static bool enter_folder(struct chunk_store *self)
     int fd = landing_open_folder(self->folder_fd, self->below);
     if (fd < 0)
         return false;
+    if (*self->below && !sync_above(self->folder_fd, self->below)) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return false;
+    }
     close(self->folder_fd);
     self->folder_fd = fd;
     free(self->below);
@@ -103,11 +133,6 @@ static bool was_touched(struct chunk_store *self)
     chunk_store_remember(self);
     pthread_mutex_unlock(&self->writing);
     return was_touched;
-}
-
-static bool sync_folder(int fd)
-{
-    return fsync(fd) == 0 || errno == EINVAL; /* some network file systems cannot sync folders */
 }
 
 /* The new name first: a power failure in between leaves both names rather than none. */
