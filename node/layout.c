@@ -3,9 +3,6 @@
 
 #include <assert.h>
 
-/* More chunks than this make the next larger chunk size worth it: the layer stays within 64 KiB. */
-#define CHUNKS_WANTED_MAX 2048
-
 static uint64_t divide_up(uint64_t value, unsigned log2)
 {
     return (value >> log2) + ((value & ((UINT64_C(1) << log2) - 1)) != 0);

@@ -18,6 +18,9 @@
 #define BLOCK_LOG2     20
 #define BLOCK_SIZE     (1u << BLOCK_LOG2)
 
+/* More chunks than this make the next larger chunk size worth it: the layer stays within 64 KiB. */
+#define CHUNKS_WANTED_MAX 2048
+
 /* The largest file, 2 PiB: every count of chunks and 1 MiB blocks stays below 2^32, every size is exact in
  * JSON. */
 #define FILE_SIZE_MAX (UINT64_C(1) << 51)

@@ -20,8 +20,7 @@
 #define MAP_HEAD_SIZE (8 + 32 + 8) /* magic, id, size */
 #define ID_DIGITS     12
 
-/* What may lie behind the map's first page: map and layer of 28 TiB, the largest file that is served in part.
- */
+/* Map and layer of 28 TiB, the largest file that is served in part. */
 #define TAIL_BYTES_MAX (UINT64_C(256) << 20)
 
 static uint64_t page_up(uint64_t size)
@@ -252,6 +251,17 @@ static bool read_head(int fd, uint64_t offset, struct file_id *ret_id, uint64_t 
     return true;
 }
 
+/* What may lie behind the content in a partial file of this size: a file that fits has no more chunks. */
+static uint64_t tail_bytes_max(uint64_t size)
+{
+    uint64_t chunks = (size >> CHUNK_LOG2_MAX) + 1;
+    if (chunks < CHUNKS_WANTED_MAX)
+        chunks = CHUNKS_WANTED_MAX;
+    uint64_t map_size = page_up(MAP_HEAD_SIZE + chunks / 8 + 1 + sizeof(struct hash));
+    uint64_t bytes = map_size + page_up(chunks * sizeof(struct hash));
+    return bytes < TAIL_BYTES_MAX ? bytes : TAIL_BYTES_MAX;
+}
+
 bool chunk_store_open_reader(int fd, struct chunk_store **ret_store)
 {
     struct stat status;
@@ -260,7 +270,8 @@ bool chunk_store_open_reader(int fd, struct chunk_store **ret_store)
     /* The last map is the file's own: content may hold others, of partial files that are fetched themselves.
      */
     uint64_t end = page_up((uint64_t)status.st_size);
-    uint64_t begin = end > TAIL_BYTES_MAX ? end - TAIL_BYTES_MAX : 0;
+    uint64_t tail_bytes = tail_bytes_max(end);
+    uint64_t begin = end > tail_bytes ? end - tail_bytes : 0;
     for (uint64_t at = end; at > begin; at -= PAGE) {
         struct file_id id;
         uint64_t size;

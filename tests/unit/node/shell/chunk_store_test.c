@@ -211,6 +211,29 @@ Test(chunk_store, foreign_content_claims_the_chunks_that_fit_into_it)
     chunk_store_close(&store);
 }
 
+Test(chunk_store, the_map_is_found_before_the_longest_layer_that_a_file_of_its_size_can_have)
+{
+    const uint64_t sizes[] = {FILE_SIZE, UINT64_C(128) << 20, (UINT64_C(8) << 30) + 1, UINT64_C(96) << 30};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        layout = layout_of(sizes[i]);
+        struct chunk_store *store = open_store(), *reader = NULL;
+        struct hash *layer = malloc(layout.chunk_count * sizeof *layer);
+        uint8_t *bits = calloc(1, layout_bitfield_size(&layout));
+        memset(layer, 'h', layout.chunk_count * sizeof *layer);
+        bits[0] = 0x40;
+        cr_assert(eq(int, chunk_store_write_map(store, bits), 0));
+        cr_assert(eq(int, chunk_store_write_layer(store, layer), 0));
+        cr_assert(chunk_store_open_reader(dup(chunk_store_fd(store)), &reader));
+        cr_expect(eq(u64, chunk_store_layout(reader)->size, sizes[i]));
+        cr_expect(chunk_map_has(chunk_store_claims(reader), 1));
+        cr_expect(eq(int, memcmp(chunk_store_layer(reader), layer, layout.chunk_count * sizeof *layer), 0));
+        chunk_store_close(&reader);
+        chunk_store_discard(&store);
+        free(layer);
+        free(bits);
+    }
+}
+
 /* Leaving. */
 
 Test(chunk_store, closing_keeps_and_discarding_removes)
