@@ -345,9 +345,13 @@ static bool list_at_node(struct inquiry *self, struct exchange *exchange, struct
 static bool ask_node(struct inquiry *self, const struct endpoint *node)
 {
     struct address_list addresses;
-    if (endpoint_resolve(node, self->timeout_ms, &addresses))
+    const char *problem = endpoint_resolve(node, self->timeout_ms, &addresses);
+    if (problem) {
+        self->problem = problem;
         return false;
-    struct target_source source = {.host = addresses.entries[0].host, .port = node->port};
+    }
+    struct address address = address_choose(&addresses, self->timeout_ms);
+    struct target_source source = {.host = address.host, .port = address.port};
     struct exchange *exchange = exchange_new(SOCKET_PEER_CLIENT, &source.host, source.port);
     if (!exchange)
         return false;
