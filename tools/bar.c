@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/bar.h"
 
+#include "tools/cli/table.h"
 #include "tools/cli/value.h"
 
 #include <assert.h>
@@ -11,12 +12,15 @@
 #define INTERVAL_MS 250
 #define BAR_WIDTH   24
 
+/* Of a long name; the bar matters more. */
+#define LABEL_COLUMNS 24
+
 /* Rates are smoothed over about this long. */
 #define RATE_MS 2000
 
 struct bar {
     struct output *output;
-    char *label; /* escaped */
+    char *label; /* escaped, and cut */
     const char *doing;
     uint64_t size_bytes;
     bool is_drawn, is_shown;
@@ -29,7 +33,9 @@ struct bar *bar_new(struct output *output, struct text label, uint64_t size_byte
     struct bar *self = calloc(1, sizeof *self);
     assert(self);
     self->output = output;
-    self->label = text_escape(label);
+    char *escaped = text_escape(label);
+    self->label = text_fit(escaped, LABEL_COLUMNS);
+    free(escaped);
     self->size_bytes = size_bytes;
     self->is_drawn = !is_quiet && !output_is_json(output) && isatty(STDERR_FILENO);
     return self;
@@ -81,10 +87,17 @@ static void draw(struct bar *self, const struct bar_figures *figures)
     else
         snprintf(tail, sizeof tail, "%u %s  %s wasted", figures->sources,
                  plural(figures->sources, "source", "sources"), wasted);
-    fprintf(stderr, "\r\033[K%.24s [%s] %3d %% of %s  %s  ETA %llu:%02llu  %s", self->label, filled,
-            (int)(part * 100), size, rate, (unsigned long long)left_s / 60, (unsigned long long)left_s % 60,
-            tail);
+    char *line;
+    int length = asprintf(&line, "%s [%s] %3d %% of %s  %s  ETA %llu:%02llu  %s", self->label, filled,
+                          (int)(part * 100), size, rate, (unsigned long long)left_s / 60,
+                          (unsigned long long)left_s % 60, tail);
+    assert(length >= 0);
+    /* What went on to a second row could not be cleared. */
+    char *fitted = text_fit(line, terminal_columns(STDERR_FILENO) - 1);
+    fprintf(stderr, "\r\033[K%s", fitted);
     fflush(stderr);
+    free(fitted);
+    free(line);
     self->is_shown = true;
 }
 

@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* `head` is all before the name, of the width that it takes on a terminal. */
 static void print_line(struct output *output, const char *head, struct text name)
 {
     char *escaped = text_escape(name);
-    size_t columns = stdout_columns(), before = strlen(head);
+    size_t columns = terminal_columns(STDOUT_FILENO), before = strlen(head);
     char *fitted = text_fit(escaped, columns > before ? columns - before : 0);
     output_line(output, "%s%s", head, fitted);
     free(fitted);

@@ -72,10 +72,10 @@ void table_cell_string(struct table *self, const char *cell)
     table_cell(self, text_of(cell));
 }
 
-size_t stdout_columns(void)
+size_t terminal_columns(int fd)
 {
     struct winsize size;
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+    if (!isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
         return SIZE_MAX;
     return size.ws_col;
 }
@@ -165,7 +165,7 @@ void table_print(const struct table *self, struct output *output)
         size_t width = text_width(text_of(self->cells[i])), *widest = &widths[i % self->column_count];
         *widest = width > *widest ? width : *widest;
     }
-    fit_widths(self, stdout_columns(), widths);
+    fit_widths(self, terminal_columns(STDOUT_FILENO), widths);
     for (size_t row = 0; row < self->cell_count; row += self->column_count)
         print_row(self, self->cells + row, widths, output);
 }

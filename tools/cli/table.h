@@ -33,7 +33,7 @@ size_t text_width(struct text t);
 #define COLUMNS_MIN 8 /* of what is cut: less says nothing */
 char *text_fit(const char *text, size_t columns);
 
-/* The width of the terminal on stdout; SIZE_MAX when it is none. */
-size_t stdout_columns(void);
+/* The width of the terminal; SIZE_MAX when it is none. */
+size_t terminal_columns(int fd);
 
 #endif

@@ -72,7 +72,7 @@ Test(table, on_a_terminal_only_the_name_loses_what_does_not_fit)
     struct winsize size = {.ws_row = 24, .ws_col = 32};
     cr_assert(ioctl(fd, TIOCSWINSZ, &size) == 0);
     dup2(fd, STDOUT_FILENO);
-    cr_assert(eq(sz, stdout_columns(), 32));
+    cr_assert(eq(sz, terminal_columns(STDOUT_FILENO), 32));
     struct output *output = output_new("ztest", false);
     struct table *table = table_new((const char *const[]){"ID", ">SIZE", "~NAME", NULL});
     static const char *const cells[] = {"0123456789ab", "1.0 KiB", "a rather long name.txt"};
