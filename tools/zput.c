@@ -163,9 +163,10 @@ static void tell_parts(struct pushing *self, const struct push_report *report)
     char others[40] = ""; /* others push too, or the node fetches what it lacks from whoever has it */
     if (report->state == PUSH_STORED && report->missing_count > report->sent_count)
         snprintf(others, sizeof others, ", %u came from others", report->missing_count - report->sent_count);
-    output_line(self->output, "%s: %s%s; %u parts: %u sent (%s), %u saved, %u already there%s", report->name,
-                how, report->stored ? report->stored : "", report->chunk_count, report->sent_count, size,
-                report->saved_count, report->chunk_count - report->missing_count, others);
+    output_line(self->output, "%s: %s%s; %u %s: %u sent (%s), %u saved, %u already there%s", report->name,
+                how, report->stored ? report->stored : "", report->chunk_count,
+                plural(report->chunk_count, "part", "parts"), report->sent_count, size, report->saved_count,
+                report->chunk_count - report->missing_count, others);
 }
 
 /* True when the next file is worth a try. */

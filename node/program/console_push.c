@@ -93,13 +93,14 @@ static void say_end(struct console *self)
     size_format(report.sent_bytes, sent);
     switch (report.state) {
     case PUSH_STORED:
-        console_say(self, "pushed '%s': stored as '%s'; of %u parts %u were there, %u were sent (%s)",
-                    report.name, report.stored ? report.stored : "", report.chunk_count,
-                    report.chunk_count - report.missing_count, report.sent_count, sent);
+        console_say(self, "pushed '%s': stored as '%s'; %u %s: %u sent (%s), %u already there", report.name,
+                    report.stored ? report.stored : "", report.chunk_count,
+                    plural(report.chunk_count, "part", "parts"), report.sent_count, sent,
+                    report.chunk_count - report.missing_count);
         break;
     case PUSH_SAVED:
-        console_say(self, "pushed what is here of '%s': %u parts were sent (%s)", report.name,
-                    report.sent_count, sent);
+        console_say(self, "pushed what is here of '%s': %u %s sent (%s)", report.name, report.sent_count,
+                    plural(report.sent_count, "part was", "parts were"), sent);
         break;
     default:
         console_say(self, "%s", report.reason ? report.reason : "the push ended");

@@ -93,6 +93,8 @@ static const char *cure_of(const struct broker_effect *effect)
         return "another znode runs with this node id: stop it, or give this one its own --state";
     if (effect->is_about_port && effect->code == ERROR_DENIED)
         return "start it with --assign-ports, or this node with another --port; trying again";
+    if (effect->is_about_port && effect->code == ERROR_BUSY)
+        return "start it with more --assign-ports, or this node with another --port; trying again";
     return "trying again";
 }
 

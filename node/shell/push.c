@@ -151,8 +151,9 @@ static void conclude(struct push *self)
             words.bytes);
         break;
     case PUSHER_NO_SPACE:
-        end(self, PUSH_FAILED, "the node at %s has no room: %.*s (free some there, or allow it more)",
-            endpoint, size, words.bytes);
+        end(self, PUSH_FAILED,
+            "the node at %s has no room: %.*s (free some there, or raise its --push-quota)", endpoint, size,
+            words.bytes);
         break;
     case PUSHER_DISPUTED:
         end(self, PUSH_FAILED,

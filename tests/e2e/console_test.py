@@ -174,7 +174,7 @@ class Piped(EndToEnd):
         self.send(f"push own.txt 127.0.0.1 {taker.port}")
         self.one.wait_stderr("pushed 'own.txt': stored as 'own.txt'")
         self.assertEqual(self.world.path("taker/own.txt").read_bytes(), b"own")
-        self.assertIn("of 1 parts 1 were there", self.run_line("push own.txt taker")[1])
+        self.assertIn("1 part: 0 sent (0 B), 1 already there", self.run_line("push own.txt taker")[1])
         self.assertIn("nodes are meant", self.run_line("push own.txt 127.0.0.1")[1])
         self.assertIn("--accept-push", self.run_line(f"push one/own.txt 127.0.0.1:{self.two.port}")[1])
 
