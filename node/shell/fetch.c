@@ -257,14 +257,16 @@ static enum fetch_start open_store(struct fetch *self, const struct fetch_config
 }
 
 /* A descriptor of our own of a pipe or terminal, on which a write never waits; who shares the given one keeps
- * it as it is. Anything else is written as it comes. */
+ * it as it is. Anything else is written as it comes; what is open for reading only stands for a stream that
+ * was closed, and stays as it is. */
 static int pipe_open(int fd)
 {
     char path[64];
     struct stat status;
     int own_fd = -1;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)))
+    bool is_writable = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+    if (is_writable && fstat(fd, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)))
         own_fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     return own_fd >= 0 ? own_fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }

@@ -162,6 +162,13 @@ class Reader(EndToEnd):
         self.assertEqual(result.stderr, "")
         self.assertTrue(self.world.path("part").read_bytes() == self.shared.data[:1000])
 
+    def test_one_that_was_never_there_is_an_error(self):
+        node = self.world.fake(FakeNode([self.shared]))
+        result = self.world.run("zget", "--from", node.endpoint, "-o", "-", "f.bin",
+                                prefix=("bash", "-c", 'exec "$0" "$@" >&-'))
+        self.assert_exit(result, 2)
+        self.assertIn("cannot write", result.stderr)
+
     def test_one_that_is_slow_costs_no_memory(self):
         size = 160 * MIB
         shared = zsp.SharedFile("f.bin", random_bytes(MIB, 9) * (size // MIB))
