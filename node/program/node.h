@@ -29,6 +29,7 @@ struct node {
     struct downloads *downloads; /* NULL until the data port is bound */
     char *download_folder, *temp_folder, *download_list;
     struct downloads_offers *offers; /* NULL when pushes are off */
+    uint64_t failed_push_told_ms;    /* when to tell of the next one that fails */
     uint64_t instance;
     struct console *console;
     bool is_bound; /* the data port; until the broker assigned one, nothing that needs it has started */

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* How often to tell that a push failed. */
+#define FAILED_PUSH_TOLD_MS 60000
+
 static char *join(const char *folder, const char *name)
 {
     char *path = NULL;
@@ -56,12 +59,24 @@ static bool check_folders(struct node *self)
     return error == 0 || (error != EXDEV && !settings.temp); /* one that may only read still serves */
 }
 
+/* A stranger can offer what fails as often as he likes: he does not fill a log with it. */
+static bool may_tell_failed(struct node *self, const struct downloads_view *view)
+{
+    uint64_t now_ms = clock_now_ms();
+    if (!view->is_pushed)
+        return true;
+    if (now_ms < self->failed_push_told_ms)
+        return false;
+    self->failed_push_told_ms = now_ms + FAILED_PUSH_TOLD_MS;
+    return true;
+}
+
 static void on_ended(void *owner, const struct downloads_view *view)
 {
     struct node *self = owner;
     if (view->state == DOWNLOADS_DONE)
         output_note(self->output, "download %u is done: %s", view->number, view->target);
-    else
+    else if (may_tell_failed(self, view))
         output_note(self->output, "download %u failed: %.*s: %s", view->number, (int)view->name.size,
                     view->name.bytes, view->reason);
 }

@@ -364,12 +364,24 @@ static void on_ended(void *owner, const struct listed_download *item)
     forget_ended(self);
 }
 
+/* Their pushers know why; nothing of them is here, and they would push what is somebody's off the list. */
+static void forget_failed(struct downloads_offers *self)
+{
+    const struct download_list *list = downloads_list(self->downloads);
+    for (size_t i = download_list_count(list); i-- > 0;) {
+        const struct listed_download *item = download_list_at(list, i);
+        if (item->is_pushed && item->state == DOWNLOADS_FAILED && item->saved_bytes == 0)
+            downloads_cancel(self->downloads, item->number);
+    }
+}
+
 /* The user took it off the list. */
 static void end_unlisted(struct downloads_offers *self)
 {
     const struct download_list *list = downloads_list(self->downloads);
     if (download_list_generation(list) == self->list_generation)
         return;
+    forget_failed(self);
     self->list_generation = download_list_generation(list);
     for (struct pushing *at = self->pushings; at; at = at->next) {
         if (!download_list_by_id(list, &at->file))

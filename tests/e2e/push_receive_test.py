@@ -105,6 +105,18 @@ class Whole(Pushes):
         self.assert_stored(self.pusher(self.world.processes[0]).push(SharedFile("a/d/e.bin", b"here")), "a/d/e.bin")
         self.assertEqual(self.visible_folders(), ["a", "a/d"])
 
+    def test_what_can_never_land_is_told_its_owner_once_and_not_listed(self):
+        node = self.receiver(files={"own.bin": b"own"}, stdin=subprocess.PIPE)
+        pusher = self.pusher(node)
+        for i in range(20):
+            offer = pusher.push(SharedFile(f"own.bin/{i}", b"%d" % i))
+            self.assertEqual(offer.error.code, zsp.INTERNAL)
+        node.popen.stdin.write(b"downloads\nhelp\n")
+        node.popen.stdin.flush()
+        node.wait_stdout("whoami")
+        self.assertEqual([line for line in node.stdout.lines if "own.bin/" in line], [])
+        self.assertEqual(sum("own.bin/" in line for line in node.stderr.lines), 1)
+
     def test_a_name_that_another_file_has_gets_a_number(self):
         pusher = self.pusher(self.receiver(files={"d/x.tar": b"mine"}))
         for data, name in ((b"one", "d/x (2).tar"), (b"two!", "d/x (3).tar")):
