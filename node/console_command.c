@@ -57,7 +57,8 @@ const struct console_row console_rows[] = {
     {CONSOLE_UNSHARE, "unshare", "DIR", "share a folder no more",
      "Its files stay where they are; nobody finds them from now on.", "unshare /srv/data", 1, 1},
     {CONSOLE_LIMIT, "limit", "[up | down RATE]", "how fast this node may send and fetch",
-     "Bytes a second with K, M, G, or kbit, Mbit, Gbit; 0 for no limit. Alone, it shows what holds.",
+     "Bytes a second with K, M, G, or kbit, Mbit, Gbit; 0 for no limit. Alone, it shows what holds. The\n"
+     "next start begins with --up and --down again.",
      "limit down 5M", 0, 2},
     {CONSOLE_MENU, "menu", "", "the same by numbers, step by step",
      "Three choices: download a file, list the files of the download folder, leave the menu.", "menu", 0, 0},

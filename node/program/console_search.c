@@ -167,6 +167,8 @@ static uint64_t tick_name(struct console *self, uint64_t now_ms)
         console_say(self, "these are different files: choose with 'download NUMBER'");
     } else if (say_counts(self)) {
         say_nothing_found(self);
+        console_say(self,
+                    "a name must be exact: 'search' finds files by words; 'get IP:PORT FILE' asks one node");
     }
     console_end(self);
     return UINT64_MAX;

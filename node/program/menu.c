@@ -164,7 +164,7 @@ void menu_on_command_over(struct menu *self)
     bool has_found =
         self->step == STEP_FIND && self->console->found && search_count(self->console->found) > 0;
     if (has_found)
-        console_say(self->console, "which number? 2, or 1-3, or 1 4; empty to go back");
+        console_say(self->console, "which number? for example 2, or 1-3, or 1 4; empty to go back");
     set_step(self, has_found ? STEP_NUMBER : STEP_CHOOSE);
 }
 

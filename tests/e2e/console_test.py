@@ -116,7 +116,7 @@ class Piped(EndToEnd):
             "ls 127.0.0.1 99999": "'99999' is not a port", "ls 127.0.0.1 0": "'0' is not a port",
             f"ls 127.0.0.1 {nobody}": "no node at 127.0.0.1:", "ls nobody": "no node is called 'nobody'",
             "ls 127.0.0.9": "no node at 127.0.0.9", "get 99": "no number 99", "get \"a": "a quote is not closed",
-            "get no such file": "nothing found: no other node has it", "pause": "usage: pause",
+            "get no such file": "nothing found: no other node has it", "get big": "a name must be exact", "pause": "usage: pause",
             "pause x": "'x' is not a number", "pause 7": "no download 7", "cancel all": "there is none",
             "limit up fast": "'fast' is not a rate", "limit sideways 1M": "neither up nor down", "limit up": "usage: limit",
             "share /nonexistent": "No such file or directory", "unshare /nonexistent": "is not shared",
