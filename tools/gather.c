@@ -48,6 +48,7 @@ bool gather_add_file(struct gather *self, const struct file_entry *file, struct 
 {
     switch (selection_look(self->selection, name)) {
     case SELECTION_UNWANTED:
+        self->has_left_out = self->takes_found || !selection_is_glob(self->selection);
         return true;
     case SELECTION_HIDDEN:
         refuse(self, name, "would be hidden: fetch it by its own name");
@@ -216,7 +217,9 @@ void gather_report_missing(struct gather *self)
     else
         output_reason(self->output, "'%s' not found: asked %zu, silent %zu", self->text,
                       self->result->node_count, self->result->silent_count);
-    if (self->hint[0])
+    if (self->has_left_out)
+        output_note(self->output, "it is there, but --include and --exclude leave none of its files");
+    else if (self->hint[0])
         output_note(self->output, "there is %s", self->hint);
     else if (!is_proven)
         resolve_hint_unproven(self->output);

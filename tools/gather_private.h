@@ -15,8 +15,9 @@ struct gather {
     struct gathered *result;
     struct message_search_done counts;
     bool has_counts;
-    bool takes_found; /* what the search found is all there is */
-    char hint[1025];  /* a folder like the one that was asked for; NAME_SIZE_MAX and the NUL */
+    bool takes_found;  /* what the search found is all there is */
+    bool has_left_out; /* a file of the folder that --include and --exclude do not want */
+    char hint[1025];   /* a folder like the one that was asked for; NAME_SIZE_MAX and the NUL */
 };
 
 /* The number of the node, GATHER_NODES_MAX when there is no room. */

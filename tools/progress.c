@@ -231,8 +231,12 @@ static void print_end(struct progress *self, const struct download_progress *fig
     rate_format(seconds > 0 ? (uint64_t)((double)figures->received_bytes / seconds) : figures->received_bytes,
                 rate);
     char *path = path_of(&self->file);
-    output_note(self->output, "%s: %s in %.2f s, %s, from %zu %s", path, size, seconds, rate,
-                json_array_size(self->totals), plural(json_array_size(self->totals), "source", "sources"));
+    if (json_array_size(self->totals) == 0) /* it is empty, or all of it was in an older version */
+        output_note(self->output, "%s: %s in %.2f s, nothing had to be fetched", path, size, seconds);
+    else
+        output_note(self->output, "%s: %s in %.2f s, %s, from %zu %s", path, size, seconds, rate,
+                    json_array_size(self->totals),
+                    plural(json_array_size(self->totals), "source", "sources"));
     free(path);
     if (json_array_size(self->totals) > 1)
         print_totals(self);

@@ -103,6 +103,7 @@ class Tree(Folder):
                 result = self.get(broker, *patterns, "tree/")
                 self.assert_exit(result, 0 if expected else 1)
                 self.assertEqual(set(self.landed()) if expected else set(), expected or set())
+                self.assertEqual("--exclude leave none" in result.stderr, not expected)
                 for name in self.landed():
                     (self.out / name).unlink()
 
