@@ -43,11 +43,17 @@ static uint64_t taken_bytes(const struct downloads *self, const struct file_id *
     return bytes;
 }
 
+/* Small files use up the disk's file entries before its bytes. Some file systems do not count them. */
+static bool has_entries(const struct statvfs *status)
+{
+    return status->f_files == 0 || status->f_favail > status->f_files / PUSH_RESERVE_SHARE;
+}
+
 /* Of the disk, for whoever offers this file. What runs, or is about to, has its part already. */
 static uint64_t free_bytes(const struct downloads *self, const struct file_id *file)
 {
     struct statvfs status;
-    if (statvfs(self->config.folder, &status) != 0)
+    if (statvfs(self->config.folder, &status) != 0 || !has_entries(&status))
         return 0;
     uint64_t reserve = (uint64_t)status.f_blocks * status.f_frsize / PUSH_RESERVE_SHARE;
     uint64_t promised = reserve < PUSH_RESERVE_BYTES_MAX ? reserve : PUSH_RESERVE_BYTES_MAX;

@@ -323,10 +323,16 @@ class SmallDisk(Pushes):
         super().setUp()
         self.disk = self.world.path("share")
         self.disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(self.disk)]
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=200", "tmpfs", str(self.disk)]
         if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
             self.skip_loudly("a small disk needs root and mount")
         self.addCleanup(subprocess.run, ["umount", "-l", str(self.disk)], check=True)
+
+    def test_small_files_leave_some_of_its_entries(self):
+        pusher = self.pusher(self.receiver())
+        offers = [pusher.push(SharedFile(f"d{i}/{i}", b"%d" % i)) for i in range(120)]
+        self.assertEqual(offers[-1].error and offers[-1].error.code, zsp.NO_SPACE)
+        self.assertGreater(os.statvfs(self.disk).f_favail, 5)
 
     def test_what_does_not_fit_or_would_take_the_last_of_the_disk_has_no_space(self):
         pusher = self.pusher(self.receiver())
