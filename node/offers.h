@@ -17,8 +17,8 @@
 /* In all; strangers set it. Each costs two bitfields, 64 KiB for a file of 1 TiB, and about 300 bytes. */
 #define OFFERS_MAX 1024
 
-/* From one address, so that one stranger cannot keep all others out. */
-#define OFFERS_ADDRESS_MAX 512
+/* From one address, so that one stranger cannot keep all others out: half of what may be unfinished. */
+#define OFFERS_ADDRESS_MAX 128
 
 /* Of one session: a folder is pushed this many files at a time. */
 #define OFFERS_SESSION_MAX 64

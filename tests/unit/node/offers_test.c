@@ -352,11 +352,12 @@ Test(offers, one_address_cannot_keep_others_out)
     struct world w = world_new();
     for (uint32_t i = 0; i < OFFERS_MAX + 1; i++) {
         bool is_first = i <= OFFERS_ADDRESS_MAX;
+        uint8_t other = (uint8_t)(2 + (i - OFFERS_ADDRESS_MAX - 1) / OFFERS_ADDRESS_MAX);
         struct file_entry file = file_of(100 + i, 1);
         struct message_file offer = offer_of(&file);
         offers_effects_clear(&w.effects);
         offers_on_offer(w.offers, 1000 + i / OFFERS_SESSION_MAX + (is_first ? 0 : 1),
-                        host_of(is_first ? 1 : 2), i, &offer, &w.facts, &w.effects);
+                        host_of(is_first ? 1 : other), i, &offer, &w.facts, &w.effects);
         bool is_refused = i == OFFERS_ADDRESS_MAX;
         cr_assert(eq(sz, w.effects.entries[w.effects.count - 1].kind == OFFERS_JOIN, !is_refused), "offer %u",
                   i);
