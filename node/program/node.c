@@ -75,9 +75,8 @@ static void choose_bind(struct node *self)
             self->is_bound_to_one = false;
     } else if (!settings.has_no_broker && broker_is_on_this_machine()) {
         self->is_bound_to_one = host_parse(text_of("127.0.0.1"), &self->bound);
-        output_note(
-            self->output,
-            "the broker is on this machine, so only this machine can reach this node; --bind changes that");
+        output_note(self->output, "the broker is on this machine, so only this machine can reach this node; "
+                                  "--bind 0.0.0.0 changes that");
     }
 }
 
