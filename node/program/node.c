@@ -73,10 +73,13 @@ static void choose_bind(struct node *self)
         static const struct host any_v4 = {{[10] = 0xff, [11] = 0xff}};
         if (host_equal(&self->bound, &any) || host_equal(&self->bound, &any_v4))
             self->is_bound_to_one = false;
+        if (!settings.has_no_broker && broker_is_on_this_machine() && !host_is_loopback(&self->bound))
+            output_note(self->output, "the broker sees this node at 127.0.0.1 and tells others so: "
+                                      "give --broker this machine's address on the network");
     } else if (!settings.has_no_broker && broker_is_on_this_machine()) {
         self->is_bound_to_one = host_parse(text_of("127.0.0.1"), &self->bound);
         output_note(self->output, "the broker is on this machine, so only this machine can reach this node; "
-                                  "--bind 0.0.0.0 changes that");
+                                  "--broker with its address on the network changes that");
     }
 }
 
