@@ -56,15 +56,20 @@ static void ask(struct download *self, uint32_t index, uint64_t now_ms, struct d
     download_expect_answer(self, source, now_ms);
 }
 
+static void begin(struct download *self, uint32_t index, uint64_t now_ms, struct download_effects *effects)
+{
+    make_room(self);
+    self->layer_source = index;
+    self->layer_received = 0;
+    ask(self, index, now_ms, effects);
+}
+
 void download_ask_layer_early(struct download *self, uint32_t index, uint64_t now_ms,
                               struct download_effects *effects)
 {
     if (!download_needs_layer(self) || self->layer_source != UINT32_MAX)
         return;
-    make_room(self);
-    self->layer_source = index;
-    self->layer_received = 0;
-    ask(self, index, now_ms, effects);
+    begin(self, index, now_ms, effects);
 }
 
 /* One source at a time: the whole layer is a few hundred KiB at most, and who sent it must be known. */
@@ -76,10 +81,7 @@ void download_ask_layer(struct download *self, uint64_t now_ms, struct download_
         const struct source *source = &self->sources[i];
         if (source->state != SOURCE_READY || source->retry_at_ms > now_ms)
             continue;
-        make_room(self);
-        self->layer_source = i;
-        self->layer_received = 0;
-        ask(self, i, now_ms, effects);
+        begin(self, i, now_ms, effects);
         return;
     }
 }

@@ -166,7 +166,8 @@ void peer_server_tick(struct peer_server *self, uint64_t now_ms, struct peer_eff
     uint32_t route;
     int connection;
     self->now_ms = now_ms;
-    peer_server_pump(self, effects);
+    if (upload_queue_is_held(self->queue))
+        peer_server_pump(self, effects);
     if (upload_queue_stalled(self->queue, now_ms, &route, &connection))
         peer_server_disconnect(self, route, connection, effects);
 }
@@ -176,6 +177,6 @@ uint64_t peer_server_next_deadline_ms(const struct peer_server *self)
     if (peer_server_is_idle(self))
         return UINT64_MAX;
     uint64_t next_ms = self->now_ms + PEER_SERVER_TICK_MS;
-    uint64_t ready_ms = upload_queue_ready_ms(self->queue);
+    uint64_t ready_ms = upload_queue_is_held(self->queue) ? upload_queue_ready_ms(self->queue) : next_ms;
     return ready_ms > self->now_ms && ready_ms < next_ms ? ready_ms : next_ms;
 }

@@ -49,6 +49,7 @@ struct upload_queue {
     size_t queued_count;
     struct rate_limit rate; /* of all */
     uint64_t each_rate;
+    bool is_held; /* somebody waited for a rate when upload_queue_next() looked last */
 };
 
 uint32_t upload_buffer_bytes(uint32_t reply_bytes)
@@ -212,6 +213,14 @@ static void to_end_of_ring(struct upload_queue *self, struct requester *r)
     DL_APPEND(self->ring, r);
 }
 
+static void pay(struct upload_queue *self, struct requester *r, uint64_t bytes)
+{
+    if (r->is_exempt)
+        return;
+    rate_limit_spend(&self->rate, bytes);
+    rate_limit_spend(&r->rate, bytes);
+}
+
 static struct upload *take(struct upload_queue *self, struct requester *r, uint32_t buffer_bytes)
 {
     struct item *item = r->queued;
@@ -223,7 +232,7 @@ static struct upload *take(struct upload_queue *self, struct requester *r, uint3
     r->in_hand_bytes += buffer_bytes;
     self->in_hand_bytes += buffer_bytes;
     if (item->upload.kind != UPLOAD_LIST)
-        upload_queue_pay(self, &item->upload, item->upload.reply_bytes);
+        pay(self, r, item->upload.reply_bytes);
     refresh_ring(self, r);
     return &item->upload;
 }
@@ -231,10 +240,8 @@ static struct upload *take(struct upload_queue *self, struct requester *r, uint3
 void upload_queue_pay(struct upload_queue *self, const struct upload *upload, uint64_t bytes)
 {
     struct requester *r = find_requester(self, upload->route);
-    if (!r || r->is_exempt)
-        return;
-    rate_limit_spend(&self->rate, bytes);
-    rate_limit_spend(&r->rate, bytes);
+    if (r)
+        pay(self, r, bytes);
 }
 
 static bool may_be_paid(struct upload_queue *self, struct requester *r, uint64_t now_ms)
@@ -245,9 +252,11 @@ static bool may_be_paid(struct upload_queue *self, struct requester *r, uint64_t
 struct upload *upload_queue_next(struct upload_queue *self, uint64_t now_ms)
 {
     const struct requester *first_refused = NULL;
+    self->is_held = false;
     while (self->ring && self->ring != first_refused) {
         struct requester *r = self->ring;
         if (!may_be_paid(self, r, now_ms)) {
+            self->is_held = true;
             first_refused = first_refused ? first_refused : r;
             to_end_of_ring(self, r);
             continue;
@@ -269,6 +278,11 @@ struct upload *upload_queue_next(struct upload_queue *self, uint64_t now_ms)
         to_end_of_ring(self, r);
     }
     return NULL;
+}
+
+bool upload_queue_is_held(const struct upload_queue *self)
+{
+    return self->is_held;
 }
 
 uint64_t upload_queue_ready_ms(const struct upload_queue *self)

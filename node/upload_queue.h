@@ -89,6 +89,9 @@ enum upload_put_result upload_queue_put(struct upload_queue *self, const struct 
 struct upload *upload_queue_next(struct upload_queue *self, uint64_t now_ms);
 void upload_queue_pay(struct upload_queue *self, const struct upload *upload, uint64_t bytes);
 
+/* Whether upload_queue_next() left something out for its rate the last time. */
+bool upload_queue_is_held(const struct upload_queue *self);
+
 /* When a rate lets something start that waits for nothing else; UINT64_MAX when nothing does. */
 uint64_t upload_queue_ready_ms(const struct upload_queue *self);
 
