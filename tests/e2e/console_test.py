@@ -245,8 +245,8 @@ class Streams(EndToEnd):
         one.popen.stdin.write(b"peers\nsearch x\ntracker\nget x\nlist\nrefresh\n")
         one.popen.stdin.flush()
         one.wait_stdout("own.txt")
-        self.assertEqual(one.stderr.text.count("no broker"), 4)
         one.wait_stderr("scanning")
+        self.assertEqual(one.stderr.text.count("no broker"), 4)
 
     def test_a_missing_broker_keeps_nobody_from_the_commands(self):
         self.broker.terminate()
