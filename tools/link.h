@@ -7,8 +7,8 @@
  * in one line with the cure.
  */
 
-#include "node/search.h"
-#include "node/shell/exchange.h"
+#include "node/link/search.h"
+#include "node/shell/fetch/exchange.h"
 #include "tools/cli/endpoint.h"
 #include "tools/cli/output.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* zget: fetches files from all nodes that have them. Options, and what is printed; see tools/transfer.h for
- * one file. */
+/* zget: fetches files from all nodes that have them. Options, and what is printed; see tools/get/transfer.h
+ * for one file. */
 #include "messages/shell/socket.h"
 #include "tools/cli/options.h"
-#include "tools/folder.h"
-#include "tools/transfer.h"
+#include "tools/get/folder.h"
+#include "tools/get/transfer.h"
 
 #include <stdlib.h>
 #include <string.h>

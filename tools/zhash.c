@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Prints the id and root of files, hashed on all cores; results come in the order of the arguments. */
-#include "node/shell/file_hash.h"
+#include "node/shell/share/file_hash.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Lists the files of one node. */
 #include "messages/shell/loop.h"
-#include "node/listing.h"
+#include "node/serve/listing.h"
 #include "tools/cli/options.h"
 #include "tools/cli/rows.h"
 #include "tools/cli/value.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* zput: pushes files to a node. Options, and what is printed; see node/shell/push.h for one push. */
+/* zput: pushes files to a node. Options, and what is printed; see node/shell/push/push.h for one push. */
 #include "messages/shell/loop.h"
 #include "messages/shell/socket.h"
-#include "node/layout.h"
-#include "node/shell/push.h"
-#include "tools/bar.h"
+#include "node/content/layout.h"
+#include "node/shell/push/push.h"
 #include "tools/cli/options.h"
 #include "tools/cli/value.h"
+#include "tools/get/bar.h"
 #include "tools/node_lookup.h"
 
 #include <errno.h>

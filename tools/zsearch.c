@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Asks every node for files, by way of the broker, and proves the answer. */
 #include "messages/shell/loop.h"
-#include "node/search.h"
+#include "node/link/search.h"
 #include "tools/cli/options.h"
 #include "tools/cli/rows.h"
 #include "tools/cli/value.h"

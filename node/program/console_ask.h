@@ -7,8 +7,8 @@
  * its answer, by an error or at its deadline; *_tick() is called each round and returns the next deadline,
  * UINT64_MAX when it is over.
  */
-#include "node/search.h"
-#include "node/shell/broker_client.h"
+#include "node/link/search.h"
+#include "node/shell/link/broker_client.h"
 
 /* Searches. The terms' text is copied. */
 struct search_ask;

@@ -5,12 +5,12 @@
 /* What the parts of the console share. */
 
 #include "node/console_command.h"
+#include "node/link/search.h"
 #include "node/program/console_ask.h"
 #include "node/program/console_pipe.h"
 #include "node/program/node.h"
 #include "node/program/terminal.h"
-#include "node/search.h"
-#include "node/shell/downloads.h"
+#include "node/shell/downloads/downloads.h"
 
 /* A person waits: a broker or a node that says nothing for this long is given up. */
 #define CONSOLE_ANSWER_MS 5000

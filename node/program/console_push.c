@@ -4,7 +4,7 @@
 #include "node/program/console_private.h"
 
 #include "node/program/settings.h"
-#include "node/shell/push.h"
+#include "node/shell/push/push.h"
 #include "tools/cli/table.h"
 #include "tools/cli/value.h"
 

@@ -2,7 +2,7 @@
 #include "node/program/console_remote.h"
 
 #include "messages/name.h"
-#include "node/shell/visit.h"
+#include "node/shell/link/visit.h"
 #include "tools/cli/rows.h"
 #include "tools/cli/value.h"
 

@@ -6,10 +6,10 @@
 #include "node/program/console.h"
 #include "node/program/settings.h"
 #include "node/program/shared_folders.h"
-#include "node/shell/broker_client.h"
-#include "node/shell/node_address.h"
+#include "node/shell/link/broker_client.h"
 #include "node/shell/node_state.h"
-#include "node/shell/share_source.h"
+#include "node/shell/serve/node_address.h"
+#include "node/shell/serve/share_source.h"
 #include "tools/cli/value.h"
 
 #include <errno.h>

@@ -7,11 +7,11 @@
  * it lives on the loop's thread.
  */
 #include "messages/shell/loop.h"
-#include "node/shell/broker_client.h"
-#include "node/shell/data_port.h"
-#include "node/shell/downloads_offers.h"
+#include "node/shell/downloads/downloads_offers.h"
+#include "node/shell/link/broker_client.h"
 #include "node/shell/node_state.h"
-#include "node/shell/shares.h"
+#include "node/shell/serve/data_port.h"
+#include "node/shell/share/shares.h"
 #include "tools/cli/output.h"
 
 struct node {

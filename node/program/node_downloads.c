@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/program/node.h"
 #include "node/program/settings.h"
-#include "node/shell/share_file.h"
+#include "node/shell/share/share_file.h"
 
 #include <assert.h>
 #include <errno.h>

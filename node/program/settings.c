@@ -3,8 +3,8 @@
 
 #include "messages/name.h"
 #include "messages/shell/socket.h"
-#include "node/shell/downloads_offers.h"
-#include "node/shell/node_address.h"
+#include "node/shell/downloads/downloads_offers.h"
+#include "node/shell/serve/node_address.h"
 #include "tools/cli/value.h"
 
 #include <string.h>

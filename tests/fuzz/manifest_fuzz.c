@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A manifest of any bytes: every entry has a valid name that no other has, and a path that can be opened. */
-#include "node/manifest.h"
+#include "node/share/manifest.h"
 
 #include "messages/name.h"
 

@@ -7,7 +7,7 @@
  * chosen by the seed and the place. All hashes are real ones; those of whole cells are computed once.
  */
 
-#include "node/tree.h"
+#include "node/content/tree.h"
 
 #define CELL_LOG2   16
 #define CELL_SIZE   (1u << CELL_LOG2)

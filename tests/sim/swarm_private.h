@@ -7,7 +7,7 @@
 #include "tests/sim/random.h"
 #include "tests/sim/swarm.h"
 
-#include "node/download.h"
+#include "node/download/download.h"
 
 #define CHUNKS_TRACKED_MAX 2049
 #define READS_TRACKED_MAX  DOWNLOAD_READS_MAX

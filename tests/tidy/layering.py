@@ -6,6 +6,7 @@ import re
 
 import sources
 
+NODE_CORE = r"node/(?!shell/|program/)"
 # The first match of a file's path decides; each prefix is what it may include of our own headers.
 RULES = (
     (r"messages/shell/", ("messages/",)),
@@ -14,10 +15,23 @@ RULES = (
     (r"broker/shell/", ("messages/", "broker/")),
     (r"broker/", ("messages/(?!shell/)", "broker/(?!shell/)")),
     (r"node/program/", ("messages/", "node/", "tools/cli/")),
-    (r"node/shell/", ("messages/", "node/(?!program/)")),
-    (r"node/", ("messages/(?!shell/)", "node/(?!shell/|program/)")),
+    (r"node/shell/share/", ("messages/", NODE_CORE, r"node/shell/(share/)?\w+\.h")),
+    (r"node/shell/serve/", ("messages/", NODE_CORE, r"node/shell/((share|serve)/)?\w+\.h")),
+    (r"node/shell/link/", ("messages/", NODE_CORE, r"node/shell/(link/)?\w+\.h")),
+    (r"node/shell/fetch/", ("messages/", NODE_CORE, r"node/shell/((share|serve|link|fetch)/)?\w+\.h")),
+    (r"node/shell/downloads/", ("messages/", NODE_CORE, r"node/shell/((share|serve|link|fetch|downloads)/)?\w+\.h")),
+    (r"node/shell/push/", ("messages/", NODE_CORE, r"node/shell/((share|serve|link|fetch|push)/)?\w+\.h")),
+    (r"node/shell/\w+\.", ("messages/", r"node/shell/\w+\.h")),
+    (r"node/(content|rate)/", ("messages/(?!shell/)", r"node/(content|rate)/")),
+    (r"node/share/", ("messages/(?!shell/)", r"node/(content|share)/")),
+    (r"node/serve/", ("messages/(?!shell/)", r"node/(content|rate|share|serve)/")),
+    (r"node/push/", ("messages/(?!shell/)", r"node/(content|rate|share|serve|push)/")),
+    (r"node/link/", ("messages/(?!shell/)", r"node/(content|share|serve|link)/")),
+    (r"node/download/", ("messages/(?!shell/)", r"node/(content|rate|download)/")),
+    (r"node/\w+\.", ("messages/(?!shell/)", r"node/\w+\.h")),
     (r"tools/cli/", ("messages/(?!shell/)", "tools/cli/")),
-    (r"tools/", ("messages/", "node/", "tools/")),
+    (r"tools/get/", ("messages/", "node/(?!program/)", "tools/(?!z)")),
+    (r"tools/", ("messages/", "node/(?!program/)", "tools/")),
     (r"tests/", ("messages/", "broker/", "node/", "tools/", "tests/")),
 )
 ZEROMQ = re.compile(r"<c?zmq\.h>")

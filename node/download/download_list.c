@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/download/download_list.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct download_list {
+    struct listed_download *items[DOWNLOADS_MAX]; /* in order of number */
+    size_t count;
+    uint32_t last_number;
+    uint64_t last_turn;
+    unsigned running_count; /* slots, also of those that are off the list */
+    uint64_t generation;
+};
+
+struct download_list *download_list_new(void)
+{
+    struct download_list *self = calloc(1, sizeof *self);
+    assert(self);
+    return self;
+}
+
+static void free_item(struct listed_download *item)
+{
+    free((char *)(uintptr_t)item->file.name.bytes); /* a copy of ours */
+    free(item->target);
+    free(item->reason);
+    free(item);
+}
+
+void download_list_destroy(struct download_list **self_p)
+{
+    struct download_list *self = *self_p;
+    if (!self)
+        return;
+    for (size_t i = 0; i < self->count; i++)
+        free_item(self->items[i]);
+    free(self);
+    *self_p = NULL;
+}
+
+/* Finding. */
+
+/* The position of a number; count when it is not listed. */
+static size_t position_of(const struct download_list *self, uint32_t number)
+{
+    size_t begin = 0, end = self->count;
+    while (begin < end) {
+        size_t middle = begin + (end - begin) / 2;
+        if (self->items[middle]->number < number)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    return begin < self->count && self->items[begin]->number == number ? begin : self->count;
+}
+
+static struct listed_download *find(const struct download_list *self, uint32_t number)
+{
+    size_t position = position_of(self, number);
+    return position < self->count ? self->items[position] : NULL;
+}
+
+static struct listed_download *by_id(const struct download_list *self, const struct file_id *id)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (file_id_equal(&self->items[i]->file.id, id))
+            return self->items[i];
+    }
+    return NULL;
+}
+
+static bool is_over(const struct listed_download *item)
+{
+    return item->state == DOWNLOADS_DONE || item->state == DOWNLOADS_FAILED;
+}
+
+static bool is_waiting(const struct listed_download *item)
+{
+    return item->state == DOWNLOADS_WAITING && !item->has_slot && (!item->is_pushed || item->is_offered);
+}
+
+static bool has_slot_for_push(const struct download_list *self)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < self->count; i++)
+        count += self->items[i]->is_pushed && self->items[i]->has_slot;
+    return count < DOWNLOADS_PUSHED_ACTIVE_MAX;
+}
+
+/* The one that may start next; NULL when none waits. */
+static struct listed_download *next_to_start(const struct download_list *self)
+{
+    struct listed_download *next = NULL;
+    bool is_push_allowed = has_slot_for_push(self);
+    for (size_t i = 0; i < self->count; i++) {
+        struct listed_download *item = self->items[i];
+        bool may_start = is_waiting(item) && (!item->is_pushed || is_push_allowed);
+        if (may_start && (!next || item->turn < next->turn))
+            next = item;
+    }
+    return next;
+}
+
+/* Changing. */
+
+static void remove_at(struct download_list *self, size_t position)
+{
+    free_item(self->items[position]);
+    self->count--;
+    memmove(&self->items[position], &self->items[position + 1],
+            (self->count - position) * sizeof self->items[0]);
+}
+
+static void set_text(char **text, const char *value)
+{
+    free(*text);
+    *text = value ? text_copy(text_of(value)) : NULL;
+}
+
+static void set_state(struct download_list *self, struct listed_download *item, enum downloads_state state)
+{
+    item->state = state;
+    item->starved_ms = UINT64_MAX;
+    set_text(&item->reason, NULL);
+    if (state == DOWNLOADS_WAITING)
+        item->turn = ++self->last_turn;
+    self->generation++;
+}
+
+static bool make_room(struct download_list *self)
+{
+    for (size_t i = 0; i < self->count && self->count == DOWNLOADS_MAX; i++) {
+        if (is_over(self->items[i]))
+            remove_at(self, i);
+    }
+    return self->count < DOWNLOADS_MAX;
+}
+
+static void add_source(struct listed_download *item, const struct downloads_source *source)
+{
+    for (size_t i = 0; i < item->source_count; i++) {
+        struct downloads_source *known = &item->sources[i];
+        if (host_equal(&known->host, &source->host) && known->port == source->port) {
+            *known = *source;
+            return;
+        }
+    }
+    if (item->source_count < DOWNLOADS_SOURCES_MAX)
+        item->sources[item->source_count++] = *source;
+}
+
+static void add_sources(struct listed_download *item, const struct downloads_order *order)
+{
+    for (size_t i = 0; i < order->source_count; i++)
+        add_source(item, &order->sources[i]);
+}
+
+/* It is listed, and not done. */
+static void add_again(struct download_list *self, struct listed_download *item,
+                      const struct downloads_order *order)
+{
+    add_sources(item, order);
+    item->has_only_these = item->has_only_these && order->has_only_these;
+    item->is_pushed = item->is_pushed && order->is_pushed;
+    bool must_resume =
+        item->state == DOWNLOADS_FAILED || (item->state == DOWNLOADS_PAUSED && !order->is_pushed);
+    if (must_resume)
+        set_state(self, item, DOWNLOADS_WAITING);
+    self->generation++;
+}
+
+enum downloads_result download_list_add(struct download_list *self, const struct downloads_order *order,
+                                        uint32_t *ret_number)
+{
+    struct listed_download *item = by_id(self, &order->file.id);
+    if (item && item->state == DOWNLOADS_DONE) {
+        remove_at(self, position_of(self, item->number));
+    } else if (item) {
+        add_again(self, item, order);
+        *ret_number = item->number;
+        return DOWNLOADS_THERE_ALREADY;
+    }
+    if (!make_room(self))
+        return DOWNLOADS_FULL;
+    item = calloc(1, sizeof *item);
+    assert(item);
+    item->number = ++self->last_number;
+    item->file = order->file;
+    item->file.name.bytes = text_copy(order->file.name);
+    item->has_only_these = order->has_only_these;
+    item->is_pushed = order->is_pushed;
+    add_sources(item, order);
+    self->items[self->count++] = item;
+    set_state(self, item, order->is_paused ? DOWNLOADS_PAUSED : DOWNLOADS_WAITING);
+    *ret_number = item->number;
+    return DOWNLOADS_OK;
+}
+
+bool download_list_pause(struct download_list *self, uint32_t number)
+{
+    struct listed_download *item = find(self, number);
+    if (!item || (item->state != DOWNLOADS_WAITING && item->state != DOWNLOADS_ACTIVE))
+        return false;
+    set_state(self, item, DOWNLOADS_PAUSED);
+    return true;
+}
+
+bool download_list_resume(struct download_list *self, uint32_t number)
+{
+    struct listed_download *item = find(self, number);
+    if (!item || (item->state != DOWNLOADS_PAUSED && item->state != DOWNLOADS_FAILED))
+        return false;
+    set_state(self, item, DOWNLOADS_WAITING);
+    return true;
+}
+
+bool download_list_cancel(struct download_list *self, uint32_t number)
+{
+    size_t position = position_of(self, number);
+    if (position == self->count)
+        return false;
+    remove_at(self, position);
+    self->generation++;
+    return true;
+}
+
+void download_list_offered(struct download_list *self, uint32_t number, bool is_offered)
+{
+    struct listed_download *item = find(self, number);
+    if (!item)
+        return;
+    item->is_offered = is_offered;
+    if (item->is_pushed && !is_offered && item->state == DOWNLOADS_ACTIVE)
+        set_state(self, item, DOWNLOADS_WAITING);
+}
+
+/* Slots. */
+
+const struct listed_download *download_list_start(struct download_list *self)
+{
+    struct listed_download *item = self->running_count < DOWNLOADS_ACTIVE_MAX ? next_to_start(self) : NULL;
+    if (!item)
+        return NULL;
+    item->state = DOWNLOADS_ACTIVE;
+    item->has_slot = true;
+    self->running_count++;
+    return item;
+}
+
+/* Does a push wait only for another push? */
+static bool is_push_kept_waiting(const struct download_list *self)
+{
+    bool is_push_waiting = false;
+    for (size_t i = 0; i < self->count; i++)
+        is_push_waiting |= self->items[i]->is_pushed && is_waiting(self->items[i]);
+    return is_push_waiting && !has_slot_for_push(self);
+}
+
+/* Of those that are starved, the one that is so for longest; NULL when there is none, or no need. */
+static struct listed_download *next_to_yield(const struct download_list *self)
+{
+    struct listed_download *next = NULL;
+    bool must_any = self->running_count >= DOWNLOADS_ACTIVE_MAX && next_to_start(self);
+    bool must_push = is_push_kept_waiting(self);
+    for (size_t i = 0; i < self->count && (must_any || must_push); i++) {
+        struct listed_download *item = self->items[i];
+        if (item->state != DOWNLOADS_ACTIVE && item->has_slot)
+            return NULL; /* it is about to end */
+        if (!must_any && !item->is_pushed)
+            continue;
+        if (item->starved_ms != UINT64_MAX && (!next || item->starved_ms < next->starved_ms))
+            next = item;
+    }
+    return next;
+}
+
+uint64_t download_list_next_deadline_ms(const struct download_list *self)
+{
+    const struct listed_download *item = next_to_yield(self);
+    return item ? item->starved_ms + DOWNLOADS_STARVED_MS : UINT64_MAX;
+}
+
+uint32_t download_list_yield(struct download_list *self, uint64_t now_ms)
+{
+    struct listed_download *item = next_to_yield(self);
+    if (!item || now_ms < item->starved_ms + DOWNLOADS_STARVED_MS)
+        return 0;
+    set_state(self, item, DOWNLOADS_WAITING);
+    return item->number;
+}
+
+void download_list_stopped(struct download_list *self, uint32_t number)
+{
+    assert(self->running_count > 0);
+    self->running_count--;
+    struct listed_download *item = find(self, number);
+    if (item)
+        item->has_slot = false;
+}
+
+/* What became of it. */
+
+void download_list_starved(struct download_list *self, uint32_t number, bool is_starved, uint64_t now_ms)
+{
+    struct listed_download *item = find(self, number);
+    if (!item || item->state != DOWNLOADS_ACTIVE)
+        return;
+    if (!is_starved)
+        item->starved_ms = UINT64_MAX;
+    else if (item->starved_ms == UINT64_MAX)
+        item->starved_ms = now_ms;
+}
+
+void download_list_saved(struct download_list *self, uint32_t number, uint64_t saved_bytes)
+{
+    struct listed_download *item = find(self, number);
+    if (item)
+        item->saved_bytes = saved_bytes;
+}
+
+void download_list_done(struct download_list *self, uint32_t number, const char *target)
+{
+    struct listed_download *item = find(self, number);
+    if (!item)
+        return;
+    set_state(self, item, DOWNLOADS_DONE);
+    item->saved_bytes = item->file.size;
+    set_text(&item->target, target);
+}
+
+void download_list_failed(struct download_list *self, uint32_t number, const char *reason)
+{
+    struct listed_download *item = find(self, number);
+    if (!item)
+        return;
+    set_state(self, item, DOWNLOADS_FAILED);
+    set_text(&item->reason, reason);
+}
+
+/* Looking. */
+
+size_t download_list_count(const struct download_list *self)
+{
+    return self->count;
+}
+
+const struct listed_download *download_list_at(const struct download_list *self, size_t position)
+{
+    assert(position < self->count);
+    return self->items[position];
+}
+
+const struct listed_download *download_list_find(const struct download_list *self, uint32_t number)
+{
+    return find(self, number);
+}
+
+const struct listed_download *download_list_by_id(const struct download_list *self, const struct file_id *id)
+{
+    return by_id(self, id);
+}
+
+unsigned download_list_running_count(const struct download_list *self)
+{
+    return self->running_count;
+}
+
+uint64_t download_list_generation(const struct download_list *self)
+{
+    return self->generation;
+}

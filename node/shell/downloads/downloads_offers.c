@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/shell/downloads/downloads_offers.h"
+
+#include "node/shell/downloads/downloads_look.h"
+#include "node/shell/downloads/downloads_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Beyond what was asked for, a connection of a pusher may bring answers to what was cancelled meanwhile. */
+#define CANCELLED_BYTES_MAX (4u * 1024 * 1024)
+
+/* One offer that stands, and the source that it is in a download that runs. */
+struct pushing {
+    struct pushing *next;
+    uint32_t route;
+    int connection;
+    struct file_id file;
+    struct runner *runner; /* NULL while the download does not run */
+    uint32_t source;
+};
+
+struct downloads_offers {
+    struct loop *loop;
+    struct downloads *downloads;
+    struct data_port *port;
+    struct offers *offers;
+    struct offers_effects effects;
+    bool is_running_effects;
+    struct pushing *pushings;
+    uint64_t quota_bytes;
+    uint64_t landed_bytes; /* what pushes brought, by offers_cost() */
+    uint64_t list_generation;
+    int connection; /* of the message that is being handled */
+};
+
+static void run_effects(struct downloads_offers *self);
+
+/* Sources. */
+
+static const struct offer *offer_of(const struct downloads_offers *self, const struct pushing *pushing)
+{
+    const struct offer *offer = NULL;
+    do {
+        offer = offers_next(self->offers, &pushing->file, offer);
+    } while (offer && offer->route != pushing->route);
+    return offer;
+}
+
+static void start_source(struct downloads_offers *self, struct pushing *pushing, struct runner *runner)
+{
+    const struct offer *offer = offer_of(self, pushing);
+    char name[HOST_TEXT_SIZE];
+    if (!offer)
+        return;
+    host_format(&offer->host, name);
+    struct download_pusher pusher = {.host = offer->host, .name = name, .have = offer->have};
+    pushing->runner = runner; /* its events come from within */
+    pushing->source = UINT32_MAX;
+    uint32_t source;
+    if (!fetch_add_pusher(runner->fetch, self->port, pushing->route, &pusher, &source)) {
+        pushing->runner = NULL;
+        offers_on_dropped(self->offers, pushing->route, &pushing->file, ERROR_BUSY,
+                          "too many sources already", &self->effects);
+        return;
+    }
+    pushing->source = source;
+}
+
+/* The OFFER's chunks are a source of the download from now on. */
+static void join(struct downloads_offers *self, const struct offers_effect *effect)
+{
+    struct downloads_order order = {.file = effect->file, .is_pushed = true};
+    uint32_t number;
+    if (downloads_add(self->downloads, &order, &number) == DOWNLOADS_FULL) {
+        offers_on_failed(self->offers, &effect->file.id, ERROR_BUSY, "too many downloads are listed here",
+                         &self->effects);
+        return;
+    }
+    download_list_offered(downloads_list(self->downloads), number, true);
+    struct pushing *pushing = calloc(1, sizeof *pushing);
+    assert(pushing);
+    *pushing = (struct pushing){.next = self->pushings,
+                                .route = effect->route,
+                                .connection = self->connection,
+                                .file = effect->file.id};
+    self->pushings = pushing;
+    struct runner *runner = downloads_runner_by_id(self->downloads, &effect->file.id);
+    if (runner)
+        start_source(self, pushing, runner);
+}
+
+static void leave(struct downloads_offers *self, uint32_t route, const struct file_id *file, bool is_gone)
+{
+    for (struct pushing **at = &self->pushings; *at; at = &(*at)->next) {
+        struct pushing *pushing = *at;
+        if (pushing->route != route || !file_id_equal(&pushing->file, file))
+            continue;
+        *at = pushing->next;
+        if (pushing->runner)
+            fetch_remove_pusher(pushing->runner->fetch, pushing->source, is_gone);
+        free(pushing);
+        return;
+    }
+}
+
+/* What nothing came of is not worth keeping; the rest waits for the next OFFER. */
+static void on_nobody(struct downloads_offers *self, const struct file_id *file)
+{
+    struct download_list *list = downloads_list(self->downloads);
+    const struct listed_download *item = download_list_by_id(list, file);
+    if (!item)
+        return;
+    download_list_offered(list, item->number, false);
+    if (item->is_pushed && item->state != DOWNLOADS_DONE && !downloads_has_part(self->downloads, item))
+        downloads_cancel(self->downloads, item->number);
+}
+
+/* Those that ended of themselves: they are sources no more. */
+static void forget_ended(struct downloads_offers *self)
+{
+    for (struct pushing **at = &self->pushings; *at;) {
+        struct pushing *pushing = *at;
+        if (offer_of(self, pushing)) {
+            at = &pushing->next;
+            continue;
+        }
+        *at = pushing->next;
+        if (pushing->runner)
+            fetch_remove_pusher(pushing->runner->fetch, pushing->source, false);
+        free(pushing);
+    }
+}
+
+/* The empty file. */
+
+static void tell_landed(struct downloads_offers *self, const char *name)
+{
+    const struct downloads_events *events = &self->downloads->events;
+    char *path = NULL;
+    int size = asprintf(&path, "%s/%s", self->downloads->config.folder, name);
+    assert(size >= 0);
+    struct downloads_landing landing = {.path = path, .fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+    if (landing.fd >= 0 && events->landed)
+        events->landed(events->owner, &landing);
+    if (landing.fd >= 0)
+        close(landing.fd);
+    free(path);
+}
+
+static void create(struct downloads_offers *self, const struct file_entry *file)
+{
+    char *target = text_copy(file->name), *made = NULL;
+    int error = target_make_empty(self->downloads->config.folder, target, &made);
+    if (error) {
+        bool is_full = error == ENOSPC || error == EDQUOT;
+        offers_on_failed(self->offers, &file->id, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL, strerror(error),
+                         &self->effects);
+    } else {
+        self->landed_bytes += offers_cost(file->name, 0);
+        tell_landed(self, made);
+        offers_on_stored(self->offers, &file->id, text_of(made), &self->effects);
+    }
+    free(made);
+    free(target);
+}
+
+/* Effects of the core. */
+
+static void run_effect(struct downloads_offers *self, const struct offers_effect *effect)
+{
+    switch (effect->kind) {
+    case OFFERS_SEND:
+        data_port_send(self->port, effect->route, self->effects.arena.data + effect->bytes_offset,
+                       effect->bytes_size);
+        break;
+    case OFFERS_JOIN:
+        join(self, effect);
+        break;
+    case OFFERS_LEAVE:
+        leave(self, effect->route, &effect->file.id, effect->is_gone);
+        break;
+    case OFFERS_CREATE:
+        create(self, &effect->file);
+        break;
+    case OFFERS_NOBODY:
+        on_nobody(self, &effect->file.id);
+        break;
+    case OFFERS_OVER:
+        data_port_push_over(self->port, effect->route);
+        break;
+    }
+}
+
+/* What they cause in a download may add further ones behind. */
+static void run_effects(struct downloads_offers *self)
+{
+    if (self->is_running_effects)
+        return;
+    self->is_running_effects = true;
+    for (size_t i = 0; i < self->effects.count; i++) {
+        struct offers_effect effect = self->effects.entries[i];
+        run_effect(self, &effect);
+    }
+    offers_effects_clear(&self->effects);
+    self->is_running_effects = false;
+}
+
+/* From the data port. */
+
+static void on_offer(struct downloads_offers *self, const struct inbound *inbound,
+                     const struct message *message)
+{
+    const struct message_file *offer = &message->offer;
+    if (!offers_check(self->offers, inbound->route, message->rid, offer, &self->effects))
+        return;
+    struct offer_facts facts = {.quota_bytes = self->quota_bytes};
+    struct chunk_map saved;
+    downloads_look(self->downloads, &offer->file, &facts, &saved);
+    facts.taken_bytes += self->landed_bytes;
+    static const struct host unknown;
+    offers_on_offer(self->offers, inbound->route, inbound->has_peer ? &inbound->peer : &unknown, message->rid,
+                    offer, &facts, &self->effects);
+    chunk_map_release(&saved);
+}
+
+static void on_answer(struct downloads_offers *self, uint64_t rid, struct inbound *inbound)
+{
+    for (struct pushing *at = self->pushings; at; at = at->next) {
+        if (at->route == inbound->route && at->runner &&
+            fetch_on_answer(at->runner->fetch, at->source, rid, inbound))
+            return;
+    }
+}
+
+static void on_message(void *owner, struct inbound *inbound)
+{
+    struct downloads_offers *self = owner;
+    struct envelope envelope;
+    struct message message;
+    enum envelope_result result =
+        envelope_open(&envelope, zmq_msg_data(&inbound->header), zmq_msg_size(&inbound->header),
+                      RECEIVER_SERVER, inbound->frame_count);
+    assert(result == ENVELOPE_OK); /* the peer server saw it */
+    (void)result;
+    self->connection = inbound->fd;
+    if (envelope.kind != KIND_OFFER && envelope.kind != KIND_CLOSE)
+        on_answer(self, envelope.rid, inbound);
+    else if (message_read(&envelope, &message) && message.kind == KIND_OFFER)
+        on_offer(self, inbound, &message);
+    else if (envelope.kind == KIND_CLOSE)
+        offers_on_close(self->offers, inbound->route, &message.close.file, &self->effects);
+    run_effects(self);
+    envelope_close(&envelope);
+}
+
+static void on_gone(void *owner, uint32_t route)
+{
+    struct downloads_offers *self = owner;
+    offers_on_gone(self->offers, route, &self->effects);
+    run_effects(self);
+}
+
+static size_t asked_bytes(void *owner, int connection)
+{
+    const struct downloads_offers *self = owner;
+    size_t bytes = 0;
+    bool is_asked = false;
+    for (const struct pushing *at = self->pushings; at; at = at->next) {
+        if (at->connection != connection || !at->runner || at->source == UINT32_MAX)
+            continue;
+        is_asked = true;
+        bytes += fetch_source_at(at->runner->fetch, at->source).inflight_bytes;
+    }
+    return is_asked ? bytes + CANCELLED_BYTES_MAX : 0;
+}
+
+/* From the downloads. */
+
+static void on_started(void *owner, struct runner *runner)
+{
+    struct downloads_offers *self = owner;
+    for (struct pushing *at = self->pushings; at; at = at->next) {
+        if (file_id_equal(&at->file, &runner->file.id))
+            start_source(self, at, runner);
+    }
+    run_effects(self);
+}
+
+static void on_stopping(void *owner, struct runner *runner)
+{
+    struct downloads_offers *self = owner;
+    for (struct pushing *at = self->pushings; at; at = at->next) {
+        if (at->runner == runner)
+            at->runner = NULL;
+    }
+}
+
+/* A source of its own accord is no source any more: its offer is over. */
+static void on_source(void *owner, struct runner *runner, uint32_t source)
+{
+    struct downloads_offers *self = owner;
+    struct download_source about = fetch_source_at(runner->fetch, source);
+    struct pushing *at = self->pushings;
+    while (at && (at->runner != runner || at->source != source))
+        at = at->next;
+    if (!at || !about.is_pusher || about.state == SOURCE_READY)
+        return;
+    at->runner = NULL;
+    struct file_id file = at->file;
+    offers_on_dropped(self->offers, at->route, &file, about.is_silent ? ERROR_LIMIT : ERROR_BAD_MESSAGE,
+                      about.reason, &self->effects);
+    run_effects(self);
+}
+
+static void on_saved(void *owner, struct runner *runner, uint32_t chunk)
+{
+    struct downloads_offers *self = owner;
+    offers_on_saved(self->offers, &runner->file.id, chunk);
+}
+
+static void on_kept(void *owner, struct runner *runner, struct blob bits)
+{
+    struct downloads_offers *self = owner;
+    offers_on_kept(self->offers, &runner->file.id, bits, clock_now_ms());
+}
+
+static void on_unsaved(void *owner, struct runner *runner, uint32_t chunk)
+{
+    struct downloads_offers *self = owner;
+    offers_on_unsaved(self->offers, &runner->file.id, chunk);
+}
+
+static const struct runner *runner_by_number(const struct downloads_offers *self, uint32_t number)
+{
+    const struct runner *runner = self->downloads->runners;
+    while (runner && runner->number != number)
+        runner = runner->next;
+    return runner;
+}
+
+static void on_ended(void *owner, const struct listed_download *item)
+{
+    struct downloads_offers *self = owner;
+    const struct runner *runner = runner_by_number(self, item->number);
+    struct file_id file = item->file.id;
+    if (item->state == DOWNLOADS_DONE) {
+        const char *name = item->target + strlen(self->downloads->config.folder) + 1;
+        bool has_come = runner && runner->fetch;
+        self->landed_bytes += item->is_pushed && has_come ? offers_cost(item->file.name, item->file.size) : 0;
+        offers_on_stored(self->offers, &file, text_of(name), &self->effects);
+    } else {
+        bool is_full = runner && runner->is_disk_full;
+        offers_on_failed(self->offers, &file, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL,
+                         is_full ? "the disk is full" : "the file cannot be written here", &self->effects);
+    }
+    download_list_offered(downloads_list(self->downloads), item->number, false);
+    run_effects(self);
+    forget_ended(self);
+}
+
+/* Their pushers know why; nothing of them is here, and they would push what is somebody's off the list. */
+static void forget_failed(struct downloads_offers *self)
+{
+    const struct download_list *list = downloads_list(self->downloads);
+    for (size_t i = download_list_count(list); i-- > 0;) {
+        const struct listed_download *item = download_list_at(list, i);
+        if (item->is_pushed && item->state == DOWNLOADS_FAILED && item->saved_bytes == 0)
+            downloads_cancel(self->downloads, item->number);
+    }
+}
+
+/* The user took it off the list. */
+static void end_unlisted(struct downloads_offers *self)
+{
+    const struct download_list *list = downloads_list(self->downloads);
+    if (download_list_generation(list) == self->list_generation)
+        return;
+    forget_failed(self);
+    self->list_generation = download_list_generation(list);
+    for (struct pushing *at = self->pushings; at; at = at->next) {
+        if (!download_list_by_id(list, &at->file))
+            offers_on_failed(self->offers, &at->file, ERROR_DENIED, "not wanted here", &self->effects);
+    }
+    run_effects(self);
+    forget_ended(self);
+}
+
+static uint64_t tick(void *owner, uint64_t now_ms)
+{
+    struct downloads_offers *self = owner;
+    end_unlisted(self);
+    offers_tick(self->offers, now_ms, &self->effects);
+    run_effects(self);
+    return offers_next_deadline_ms(self->offers);
+}
+
+/* Life. */
+
+struct downloads_offers *downloads_offers_new(struct loop *loop, struct downloads *downloads,
+                                              struct data_port *port, uint64_t quota_bytes)
+{
+    struct downloads_offers *self = calloc(1, sizeof *self);
+    assert(self);
+    self->loop = loop;
+    self->downloads = downloads;
+    self->port = port;
+    self->quota_bytes = quota_bytes;
+    self->offers = offers_new();
+    offers_effects_init(&self->effects);
+    if (!loop_add_ticker(loop, tick, self)) {
+        downloads_offers_destroy(&self);
+        return NULL;
+    }
+    struct push_events events = {
+        .owner = self, .message = on_message, .gone = on_gone, .asked_bytes = asked_bytes};
+    struct downloads_watcher watcher = {.owner = self,
+                                        .started = on_started,
+                                        .stopping = on_stopping,
+                                        .source = on_source,
+                                        .saved = on_saved,
+                                        .kept = on_kept,
+                                        .unsaved = on_unsaved,
+                                        .ended = on_ended};
+    data_port_accept_pushes(port, &events);
+    downloads_set_watcher(downloads, &watcher);
+    return self;
+}
+
+void downloads_offers_destroy(struct downloads_offers **self_p)
+{
+    struct downloads_offers *self = *self_p;
+    if (!self)
+        return;
+    struct downloads_watcher no_watcher = {0};
+    struct push_events no_events = {0};
+    downloads_set_watcher(self->downloads, &no_watcher);
+    data_port_accept_pushes(self->port, &no_events);
+    loop_remove_ticker(self->loop, self);
+    while (self->pushings) {
+        struct pushing *pushing = self->pushings;
+        self->pushings = pushing->next;
+        free(pushing);
+    }
+    offers_effects_release(&self->effects);
+    offers_destroy(&self->offers);
+    free(self);
+    *self_p = NULL;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "node/shell/fetch/chunk_store_private.h"
+
+#include "node/shell/share/remote_disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <unistd.h>
+
+bool chunk_store_get(int fd, void *bytes, size_t size, uint64_t offset)
+{
+    uint8_t *at = bytes;
+    while (size > 0) {
+        ssize_t got = pread(fd, at, size, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        at += got;
+        offset += (uint64_t)got;
+        size -= (size_t)got;
+    }
+    return true;
+}
+
+static int write_all(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+    const uint8_t *at = bytes;
+    while (size > 0) {
+        ssize_t put = pwrite(fd, at, size, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put < 0 ? errno : ENOSPC;
+        at += put;
+        offset += (uint64_t)put;
+        size -= (size_t)put;
+    }
+    return 0;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+    return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+int chunk_store_put(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+    struct stat status;
+    if (!is_zero(bytes, size) ||
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) != 0)
+        return write_all(fd, bytes, size, offset);
+    if (fstat(fd, &status) != 0)
+        return errno;
+    bool is_long_enough = (uint64_t)status.st_size >= offset + size;
+    return is_long_enough || ftruncate(fd, (off_t)(offset + size)) == 0 ? 0 : errno;
+}
+
+void chunk_store_begin_watching(struct chunk_store *self)
+{
+    self->is_watched = !remote_disk_has(self->fd);
+    chunk_store_remember(self);
+}
+
+void chunk_store_remember(struct chunk_store *self)
+{
+    struct stat status;
+    if (!self->is_watched || fstat(self->fd, &status) != 0)
+        return;
+    self->change_at = status.st_ctim;
+    self->left_size = status.st_size;
+}
+
+void chunk_store_watch(struct chunk_store *self)
+{
+    struct stat status;
+    if (!self->is_watched)
+        return;
+    if (fstat(self->fd, &status) != 0 || status.st_size != self->left_size ||
+        status.st_ctim.tv_sec != self->change_at.tv_sec || status.st_ctim.tv_nsec != self->change_at.tv_nsec)
+        self->is_touched = true;
+}
+
+int chunk_store_write(struct chunk_store *self, const void *bytes, size_t size, uint64_t offset)
+{
+    pthread_mutex_lock(&self->writing);
+    chunk_store_watch(self);
+    int error = chunk_store_put(self->fd, bytes, size, offset);
+    chunk_store_remember(self);
+    pthread_mutex_unlock(&self->writing);
+    return error;
+}
