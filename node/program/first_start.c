@@ -2,6 +2,7 @@
 #include "node/program/first_start.h"
 
 #include "node/program/settings.h"
+#include "node/shell/folders.h"
 #include "tools/cli/config.h"
 
 #include <errno.h>
@@ -107,7 +108,8 @@ static bool ask_to_remember(struct output *output, const char *path)
             return true;
         if (*line && strcasecmp(line, "y") != 0 && strcasecmp(line, "yes") != 0)
             continue;
-        if (!config_add(path, "broker", shown))
+        /* private, as the XDG standard asks */
+        if (!folders_make_above(path, 0700) || !config_add(path, "broker", shown))
             output_note(output, "cannot write %s: %s; going on with %s this time", path, strerror(errno),
                         shown);
         return true;

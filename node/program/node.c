@@ -6,6 +6,7 @@
 #include "node/program/console.h"
 #include "node/program/settings.h"
 #include "node/program/shared_folders.h"
+#include "node/shell/folders.h"
 #include "node/shell/link/broker_client.h"
 #include "node/shell/node_state.h"
 #include "node/shell/serve/node_address.h"
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -188,19 +188,6 @@ static void choose_home(struct node *self)
     }
 }
 
-static bool make_folder(const char *path)
-{
-    char *copy = strdup(path);
-    bool is_made = copy != NULL;
-    for (char *at = copy ? strchr(copy + 1, '/') : NULL; at && is_made; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        is_made = mkdir(copy, 0777) == 0 || errno == EEXIST;
-        *at = '/';
-    }
-    free(copy);
-    return is_made && (mkdir(path, 0777) == 0 || errno == EEXIST);
-}
-
 static bool add_share(struct node *self, const char *path, bool is_flat)
 {
     if (shares_add_folder(self->shares, path, is_flat))
@@ -219,7 +206,7 @@ static bool add_home(struct node *self)
     char *download = NULL;
     if (!self->state.home || asprintf(&download, "%s/Download", self->state.home) < 0)
         return false;
-    bool is_made = make_folder(self->state.home) && make_folder(download);
+    bool is_made = folders_make(download, 0777);
     if (!is_made)
         output_error(self->output, "cannot make '%s': %s; choose another --home, or a --share", download,
                      strerror(errno));

@@ -2,6 +2,7 @@
 #include "node/shell/node_state.h"
 
 #include "messages/shell/loop.h"
+#include "node/shell/folders.h"
 #include "node/shell/kept_file.h"
 
 #include <assert.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static char *join(const char *folder, const char *file)
@@ -21,24 +21,6 @@ static char *join(const char *folder, const char *file)
     assert(size >= 0);
     (void)size;
     return path;
-}
-
-/* Makes a folder and those above it. False with errno. */
-static bool make_folders(const char *path)
-{
-    char *copy = strdup(path);
-    assert(copy);
-    bool is_made = true;
-    for (char *at = copy + 1; is_made && *at; at++) {
-        if (*at != '/')
-            continue;
-        *at = '\0';
-        is_made = mkdir(copy, 0700) == 0 || errno == EEXIST;
-        *at = '/';
-    }
-    is_made = is_made && (mkdir(copy, 0700) == 0 || errno == EEXIST);
-    free(copy);
-    return is_made;
 }
 
 static bool parse_port(const char *text, uint16_t *ret_port)
@@ -117,7 +99,7 @@ enum node_state_result node_state_open(struct node_state *ret_state, const char 
     struct node_state self = {.lock_fd = -1};
     node_state_set(&self.folder, folder);
     char *lock_path = join(folder, "lock");
-    if (make_folders(folder))
+    if (folders_make(folder, 0700))
         self.lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     enum node_state_result result = NODE_STATE_OPEN;
     if (self.lock_fd < 0)

@@ -23,21 +23,6 @@ char *config_path(void)
     return path;
 }
 
-/* The folders that lead to `path`, private as the XDG standard asks. False with errno. */
-static bool make_parents(const char *path)
-{
-    char *copy = strdup(path);
-    assert(copy);
-    bool is_made = true;
-    for (char *at = strchr(copy + 1, '/'); at && is_made; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        is_made = mkdir(copy, 0700) == 0 || errno == EEXIST;
-        *at = '/';
-    }
-    free(copy);
-    return is_made;
-}
-
 /* What is there already goes to `out`, with a line end if the last line lacks one. False with errno. */
 static bool copy_lines(FILE *in, FILE *out)
 {
@@ -92,7 +77,7 @@ static bool replace(const char *path, const char *name, const char *value)
 bool config_add(const char *path, const char *name, const char *value)
 {
     char *real = realpath(path, NULL);
-    bool is_added = (real || make_parents(path)) && replace(real ? real : path, name, value);
+    bool is_added = replace(real ? real : path, name, value);
     int error = errno;
     free(real);
     errno = error;

@@ -13,8 +13,9 @@
 char *config_path(void);
 
 /*
- * Adds the line `name = value`. Makes the file and its folders if they are missing; the file is replaced as a
- * whole, and where it is a link, what it leads to. False with errno, and then the file is as it was.
+ * Adds the line `name = value`. Makes the file if it is missing, in a folder that is there; the file is
+ * replaced as a whole, and where it is a link, what it leads to. False with errno, and then the file is as it
+ * was.
  */
 bool config_add(const char *path, const char *name, const char *value);
 

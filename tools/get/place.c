@@ -2,27 +2,19 @@
 #include "tools/get/place.h"
 
 #include "messages/name.h"
+#include "node/shell/folders.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* What a folder entry may be called. */
 #define COMPONENT_SIZE_MAX 255
 
 bool place_make_folder(struct output *output, const char *path)
 {
-    char *part = strdup(path);
-    assert(part);
-    for (char *at = *part ? strchr(part + 1, '/') : NULL; at; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        (void)mkdir(part, 0777); /* what is wrong shows at the last one */
-        *at = '/';
-    }
-    free(part);
-    if (mkdir(path, 0777) == 0 || errno == EEXIST)
+    if (folders_make(path, 0777))
         return true;
     output_error(output, "cannot make the folder %s: %s; choose another with -d", path, strerror(errno));
     return false;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NODE_SHELL_FOLDERS_H
+#define NODE_SHELL_FOLDERS_H
+
+/*
+ * Makes folders on demand, each with `mode` less the umask. What is there already is taken for a folder: if
+ * it is something else, whoever opens a file in it is told so.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The folder itself and what it lacks above. False with errno. */
+bool folders_make(const char *path, mode_t mode);
+
+/* Only what leads to `path`. False with errno. */
+bool folders_make_above(const char *path, mode_t mode);
+
+#endif
