@@ -15,9 +15,25 @@
 /* HOST,PORT,NODE; */
 #define SOURCE_TEXT_SIZE (HOST_TEXT_SIZE + 1 + 5 + 1 + 2 * sizeof(struct node_id) + 2)
 
-static const char *const STATES[] = {"waiting", "paused", "pushed"};
+static const struct {
+    const char *word;
+    bool is_pushed, is_paused;
+} states[] = {{"waiting", false, false},
+              {"paused", false, true},
+              {"pushed", true, false},
+              {"pushed-paused", true, true}};
+
+#define STATE_COUNT (sizeof states / sizeof states[0])
 
 /* Writing. */
+
+static const char *state_of(const struct listed_download *item)
+{
+    size_t i = 0;
+    while (states[i].is_pushed != item->is_pushed || states[i].is_paused != (item->state == DOWNLOADS_PAUSED))
+        i++;
+    return states[i].word;
+}
 
 static void format_sources(const struct listed_download *item, char *ret_text, size_t size)
 {
@@ -43,12 +59,11 @@ char *download_line_format(const struct listed_download *item)
     if (file->has_mtime)
         snprintf(mtime, sizeof mtime, "%llu", (unsigned long long)file->mtime_ms);
     format_sources(item, sources, sizeof sources);
-    const char *state = STATES[item->state == DOWNLOADS_PAUSED ? 1 : item->is_pushed ? 2 : 0];
     const char *executable = !file->has_executable ? "-" : file->is_executable ? "yes" : "no";
     char *line = NULL;
     int size =
-        asprintf(&line, "%s %s %llu %llu %s %s %s %s %.*s", state, root, (unsigned long long)file->size,
-                 (unsigned long long)item->saved_bytes, mtime, executable,
+        asprintf(&line, "%s %s %llu %llu %s %s %s %s %.*s", state_of(item), root,
+                 (unsigned long long)file->size, (unsigned long long)item->saved_bytes, mtime, executable,
                  item->has_only_these ? "only" : "any", sources, (int)file->name.size, file->name.bytes);
     assert(size >= 0);
     return line;
@@ -116,9 +131,14 @@ static bool parse_sources(struct text part, struct download_line *line)
 
 static bool parse_state(struct text part, struct downloads_order *order)
 {
-    order->is_paused = is_word(part, STATES[1]);
-    order->is_pushed = is_word(part, STATES[2]);
-    return order->is_paused || order->is_pushed || is_word(part, STATES[0]);
+    for (size_t i = 0; i < STATE_COUNT; i++) {
+        if (!is_word(part, states[i].word))
+            continue;
+        order->is_pushed = states[i].is_pushed;
+        order->is_paused = states[i].is_paused;
+        return true;
+    }
+    return false;
 }
 
 static bool parse_attributes(struct text mtime, struct text executable, struct file_entry *file)

@@ -7,10 +7,10 @@
  *
  *     STATE ROOT SIZE SAVED MTIME EXECUTABLE FROM SOURCES NAME
  *
- * STATE is waiting, paused or pushed; ROOT hex; SAVED bytes, for show; MTIME ms or `-`; EXECUTABLE yes, no or
- * `-`; FROM any or only; SOURCES `-` or HOST,PORT,NODE;... with NODE hex or `-`. One space between fields;
- * NAME is a wire name, which has no line end, and takes the rest. The id follows from root and size. Any line
- * may come from a stranger's editor: what is not exactly this is refused.
+ * STATE is waiting, paused, pushed or pushed-paused; ROOT hex; SAVED bytes, for show; MTIME ms or `-`;
+ * EXECUTABLE yes, no or `-`; FROM any or only; SOURCES `-` or HOST,PORT,NODE;... with NODE hex or `-`. One
+ * space between fields; NAME is a wire name, which has no line end, and takes the rest. The id follows from
+ * root and size. Any line may come from a stranger's editor: what is not exactly this is refused.
  */
 #include "node/download/download_list.h"
 

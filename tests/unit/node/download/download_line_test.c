@@ -40,6 +40,7 @@ Test(download_line, every_field_survives)
     stays("waiting " ROOT " 1000 10 - - any - film.mkv");
     stays("paused " ROOT " 1000 1000 1700000000000 yes any - a/b c/film (2).mkv");
     stays("pushed " ROOT " 0 0 0 no any - leer");
+    stays("pushed-paused " ROOT " 7 3 - - any - a/film.mkv");
     stays("waiting " ROOT " 5 0 - - only 192.168.1.4,9000," NODE " x");
     stays("waiting " ROOT " 5 0 - - any 10.0.0.1,1,-;2001:db8::1,65535," NODE "  two blanks first");
     stays("waiting " ROOT " 18446744073709 0 18446744073709551615 - any - Größe — ok");
@@ -91,6 +92,7 @@ Test(download_line, what_is_not_exactly_a_download_is_refused)
         "waiting " ROOT " 5 0 - - any - ",
         "done " ROOT " 5 0 - - any - x",
         "Waiting " ROOT " 5 0 - - any - x",
+        "paused-pushed " ROOT " 5 0 - - any - x",
         "waiting 01020304 5 0 - - any - x",
         "waiting x" ROOT " 5 0 - - any - x",
         "waiting " ROOT "  5 0 - - any - x",
