@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/kept_file.h"
 
+#include "node/shell/file_io.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,24 +17,6 @@
 
 /* Reading. */
 
-/* 0 or an errno. */
-static int read_all(int fd, char *bytes, size_t size, size_t *ret_used)
-{
-    size_t used = 0;
-    while (used < size) {
-        ssize_t got = read(fd, bytes + used, size - used);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return errno;
-        if (got == 0)
-            break;
-        used += (size_t)got;
-    }
-    *ret_used = used;
-    return 0;
-}
-
 char *kept_file_read(const char *path, size_t size_max, size_t *ret_size)
 {
     struct stat status;
@@ -40,14 +24,15 @@ char *kept_file_read(const char *path, size_t size_max, size_t *ret_size)
     if (fd < 0)
         return NULL;
     char *text = NULL;
-    size_t size = 0;
+    ssize_t size = 0;
     int error = fstat(fd, &status) == 0 ? 0 : errno;
     if (!error && (!S_ISREG(status.st_mode) || (uintmax_t)status.st_size > size_max))
         error = EINVAL;
     if (!error) {
         text = malloc((size_t)status.st_size + 1);
         assert(text);
-        error = read_all(fd, text, (size_t)status.st_size, &size);
+        size = file_read_at(fd, text, (size_t)status.st_size, 0);
+        error = size < 0 ? errno : 0;
     }
     close(fd);
     if (error) {
@@ -56,25 +41,11 @@ char *kept_file_read(const char *path, size_t size_max, size_t *ret_size)
         return NULL;
     }
     text[size] = '\0';
-    *ret_size = size;
+    *ret_size = (size_t)size;
     return text;
 }
 
 /* Replacing. */
-
-static bool write_all(int fd, const char *text, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(fd, text, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        text += written;
-        size -= (size_t)written;
-    }
-    return fsync(fd) == 0;
-}
 
 static bool sync_parent(const char *path)
 {
@@ -94,8 +65,9 @@ int kept_file_replace(const char *path, const char *text, size_t size)
     int length = asprintf(&fresh, "%s.new", path);
     assert(length >= 0);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-    bool is_done = fd >= 0 && write_all(fd, text, size) && rename(fresh, path) == 0 && sync_parent(path);
-    int error = is_done ? 0 : errno;
+    int error = fd >= 0 ? file_write_at(fd, text, size, 0) : errno;
+    if (!error && (fsync(fd) != 0 || rename(fresh, path) != 0 || !sync_parent(path)))
+        error = errno;
     if (fd >= 0)
         close(fd);
     free(fresh);

@@ -2,6 +2,7 @@
 #include "node/shell/fetch/chunk_store_private.h"
 
 #include "messages/sha256.h"
+#include "node/shell/file_io.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -72,7 +73,7 @@ static bool read_map(struct chunk_store *self)
     uint8_t *map = malloc(self->map_size);
     assert(map);
     struct hash checksum;
-    bool is_valid = chunk_store_get(self->fd, map, size + sizeof checksum, map_offset(self)) &&
+    bool is_valid = file_read_exactly(self->fd, map, size + sizeof checksum, map_offset(self)) &&
                     memcmp(map, head, sizeof head) == 0;
     if (is_valid) {
         sha256(map, size, &checksum);
@@ -90,7 +91,7 @@ static void read_layer(struct chunk_store *self)
         return;
     self->layer = malloc(size);
     assert(self->layer);
-    if (!chunk_store_get(self->fd, self->layer, size, layer_offset(self))) {
+    if (!file_read_exactly(self->fd, self->layer, size, layer_offset(self))) {
         free(self->layer);
         self->layer = NULL;
     }
@@ -240,7 +241,7 @@ static bool read_head(int fd, uint64_t offset, struct file_id *ret_id, uint64_t 
 {
     uint8_t head[MAP_HEAD_SIZE];
     uint64_t size = 0;
-    if (!chunk_store_get(fd, head, sizeof head, offset) || memcmp(head, MAP_MAGIC, 8) != 0)
+    if (!file_read_exactly(fd, head, sizeof head, offset) || memcmp(head, MAP_MAGIC, 8) != 0)
         return false;
     for (unsigned i = 0; i < 8; i++)
         size |= (uint64_t)head[40 + i] << (8 * i);

@@ -42,7 +42,4 @@ void chunk_store_remember(struct chunk_store *self);
 /* Writes to any file of ours; zeros become a hole where the file system can do that. 0 or an errno. */
 int chunk_store_put(int fd, const void *bytes, size_t size, uint64_t offset);
 
-/* pread() of all of it. */
-bool chunk_store_get(int fd, void *bytes, size_t size, uint64_t offset);
-
 #endif

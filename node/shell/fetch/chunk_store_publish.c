@@ -2,6 +2,7 @@
 #include "messages/name.h"
 #include "node/shell/fetch/chunk_store_private.h"
 #include "node/shell/fetch/landing.h"
+#include "node/shell/file_io.h"
 #include "node/shell/share/share_file.h"
 
 #include <assert.h>
@@ -196,7 +197,7 @@ static int copy_range(const struct chunk_store *self, int fd)
     int error = 0;
     for (uint64_t at = 0; at < size && !error;) {
         size_t length = size - at < CUT_PART_SIZE ? (size_t)(size - at) : CUT_PART_SIZE;
-        error = chunk_store_get(self->fd, part, length, self->range_begin + at)
+        error = file_read_exactly(self->fd, part, length, self->range_begin + at)
                     ? chunk_store_put(fd, part, length, at)
                     : EIO;
         at += length;

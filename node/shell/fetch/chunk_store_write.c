@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/fetch/chunk_store_private.h"
 
+#include "node/shell/file_io.h"
 #include "node/shell/share/remote_disk.h"
 
 #include <errno.h>
@@ -8,38 +9,6 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <unistd.h>
-
-bool chunk_store_get(int fd, void *bytes, size_t size, uint64_t offset)
-{
-    uint8_t *at = bytes;
-    while (size > 0) {
-        ssize_t got = pread(fd, at, size, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        at += got;
-        offset += (uint64_t)got;
-        size -= (size_t)got;
-    }
-    return true;
-}
-
-static int write_all(int fd, const void *bytes, size_t size, uint64_t offset)
-{
-    const uint8_t *at = bytes;
-    while (size > 0) {
-        ssize_t put = pwrite(fd, at, size, (off_t)offset);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return put < 0 ? errno : ENOSPC;
-        at += put;
-        offset += (uint64_t)put;
-        size -= (size_t)put;
-    }
-    return 0;
-}
 
 static bool is_zero(const uint8_t *bytes, size_t size)
 {
@@ -51,7 +20,7 @@ int chunk_store_put(int fd, const void *bytes, size_t size, uint64_t offset)
     struct stat status;
     if (!is_zero(bytes, size) ||
         fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) != 0)
-        return write_all(fd, bytes, size, offset);
+        return file_write_at(fd, bytes, size, offset);
     if (fstat(fd, &status) != 0)
         return errno;
     bool is_long_enough = (uint64_t)status.st_size >= offset + size;

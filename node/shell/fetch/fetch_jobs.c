@@ -2,6 +2,7 @@
 #include "node/shell/fetch/fetch_private.h"
 
 #include "node/content/tree.h"
+#include "node/shell/file_io.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -115,24 +116,9 @@ struct check_job {
     bool is_right;
 };
 
-static bool read_at(int fd, uint8_t *bytes, uint32_t size, uint64_t offset)
-{
-    while (size > 0) {
-        ssize_t got = pread(fd, bytes, size, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        bytes += got;
-        size -= (uint32_t)got;
-        offset += (uint64_t)got;
-    }
-    return true;
-}
-
 static bool holds_chunk(struct check_job *self, int fd, uint8_t *bytes)
 {
-    return read_at(fd, bytes, self->order.run.length, self->order.run.offset) &&
+    return file_read_exactly(fd, bytes, self->order.run.length, self->order.run.offset) &&
            is_right(bytes, &self->order);
 }
 
@@ -342,7 +328,7 @@ static void run_pipe(struct job *job)
     while (self->begin < self->end && !self->error_number) {
         uint64_t left = self->end - self->begin;
         uint32_t size = left < PIPE_PART_BYTES ? (uint32_t)left : PIPE_PART_BYTES;
-        if (read_at(fd, bytes, size, self->begin))
+        if (file_read_exactly(fd, bytes, size, self->begin))
             self->error_number = write_in_order(self->fetch, bytes, size);
         else
             self->error_number = EIO;

@@ -3,6 +3,7 @@
 
 #include "node/content/tree.h"
 #include "node/shell/fetch/chunk_store.h"
+#include "node/shell/file_io.h"
 #include "node/shell/share/share_file.h"
 
 #include <assert.h>
@@ -107,16 +108,7 @@ static bool is_right(const struct landing_file *file, const uint8_t *bytes)
 static bool holds_file(int fd, const struct landing_file *file)
 {
     uint8_t bytes[(1u << CHUNK_LOG2_MIN) + 1];
-    uint32_t size = 0;
-    while (size <= file->size) {
-        ssize_t got = pread(fd, bytes + size, file->size + 1 - size, (off_t)size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        size += (uint32_t)got;
-    }
-    return size == file->size && is_right(file, bytes);
+    return file_read_at(fd, bytes, file->size + 1, 0) == (ssize_t)file->size && is_right(file, bytes);
 }
 
 /* The partial file as an earlier run left it, complete. */
@@ -186,20 +178,6 @@ static int cut(int fd, const struct landing_file *file)
     return is_longer && ftruncate(fd, (off_t)file->size) != 0 ? errno : 0;
 }
 
-static int write_bytes(int fd, const struct landing_file *file, const uint8_t *bytes)
-{
-    uint32_t done = 0;
-    while (done < file->size) {
-        ssize_t written = pwrite(fd, bytes + done, file->size - done, (off_t)done);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written < 0 ? errno : ENOSPC;
-        done += (uint32_t)written;
-    }
-    return 0;
-}
-
 enum landing_result landing_write(struct landing *self, const struct landing_file *file, const uint8_t *bytes)
 {
     if (!is_right(file, bytes))
@@ -212,7 +190,7 @@ enum landing_result landing_write(struct landing *self, const struct landing_fil
     int fd = open_partial(self, name, &is_new);
     if (fd < 0)
         return LANDING_FAILED;
-    int error = write_bytes(fd, file, bytes);
+    int error = file_write_at(fd, bytes, file->size, 0);
     if (!error && !is_new)
         error = cut(fd, file);
     if (!error)

@@ -6,6 +6,7 @@
 #include "node/serve/holdings.h"
 #include "node/shell/fetch/chunk_store.h"
 #include "node/shell/fetch/partial_name.h"
+#include "node/shell/file_io.h"
 #include "node/shell/share/file_hash.h"
 #include "node/shell/share/share_file.h"
 
@@ -278,19 +279,11 @@ static void run_check(struct job *job)
 {
     struct check *self = (struct check *)job;
     const struct layout *layout = &self->file->layout;
-    uint32_t length = layout_chunk_length(layout, self->chunk), done = 0;
+    uint32_t length = layout_chunk_length(layout, self->chunk);
     uint64_t offset = (uint64_t)self->chunk << layout->chunk_log2;
     uint8_t *bytes = malloc(length);
     assert(bytes);
-    while (done < length) {
-        ssize_t got = pread(self->file->fd, bytes + done, length - done, (off_t)(offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        done += (uint32_t)got;
-    }
-    self->is_read = done == length;
+    self->is_read = file_read_exactly(self->file->fd, bytes, length, offset);
     if (self->is_read)
         tree_hash_span(bytes, length, tree_chunk_height(layout), &self->hash);
     free(bytes);

@@ -2,6 +2,7 @@
 #include "node/shell/serve/uploads.h"
 
 #include "messages/shell/socket.h"
+#include "node/shell/file_io.h"
 #include "node/shell/serve/buffer_pool.h"
 #include "node/shell/serve/open_files.h"
 #include "node/shell/share/share_file.h"
@@ -75,21 +76,12 @@ static enum disk_result check_stamp(struct read_job *self)
 
 static enum disk_result read_range(struct read_job *self)
 {
-    uint32_t done = 0;
-    while (done < self->length) {
-        ssize_t got = pread(self->file->fd, self->buffer->bytes + done, self->length - done,
-                            (off_t)(self->offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            self->error = errno;
-            return DISK_FAILED;
-        }
-        if (got == 0)
-            return DISK_CHANGED; /* shorter than it was */
-        done += (uint32_t)got;
+    ssize_t got = file_read_at(self->file->fd, self->buffer->bytes, self->length, self->offset);
+    if (got < 0) {
+        self->error = errno;
+        return DISK_FAILED;
     }
-    return DISK_OK;
+    return got == (ssize_t)self->length ? DISK_OK : DISK_CHANGED; /* shorter than it was */
 }
 
 static void read_one(struct read_job *self)

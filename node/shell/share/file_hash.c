@@ -2,6 +2,7 @@
 #include "node/shell/share/file_hash.h"
 
 #include "node/content/tree.h"
+#include "node/shell/file_io.h"
 #include "node/shell/share/share_file.h"
 
 #include <assert.h>
@@ -51,21 +52,12 @@ struct file_hash {
 /* Reads exactly `size` bytes: READY, CHANGED when the file ends before, FAILED with *ret_error. */
 static enum file_hash_status read_all(int fd, uint8_t *bytes, uint64_t size, uint64_t offset, int *ret_error)
 {
-    while (size > 0) {
-        ssize_t got = pread(fd, bytes, size, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            *ret_error = errno;
-            return FILE_HASH_FAILED;
-        }
-        if (got == 0)
-            return FILE_HASH_CHANGED;
-        bytes += got;
-        size -= (uint64_t)got;
-        offset += (uint64_t)got;
+    ssize_t got = file_read_at(fd, bytes, size, offset);
+    if (got < 0) {
+        *ret_error = errno;
+        return FILE_HASH_FAILED;
     }
-    return FILE_HASH_READY;
+    return got == (ssize_t)size ? FILE_HASH_READY : FILE_HASH_CHANGED;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/share/manifest_file.h"
 
+#include "node/shell/file_io.h"
 #include "node/shell/share/share_file.h"
 
 #include <assert.h>
@@ -16,22 +17,14 @@ static char *read_all(int fd, size_t size, size_t *ret_size)
 {
     char *bytes = malloc(size + 1);
     assert(bytes);
-    size_t used = 0;
-    while (used < size) {
-        ssize_t got = read(fd, bytes + used, size - used);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            int error = errno;
-            free(bytes);
-            errno = error;
-            return NULL;
-        }
-        if (got == 0)
-            break;
-        used += (size_t)got;
+    ssize_t got = file_read_at(fd, bytes, size, 0);
+    if (got < 0) {
+        int error = errno;
+        free(bytes);
+        errno = error;
+        return NULL;
     }
-    *ret_size = used;
+    *ret_size = (size_t)got;
     return bytes;
 }
 
