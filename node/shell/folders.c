@@ -3,14 +3,34 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+/* A folder that may be written to but not read cannot be synced, nor can some of network file systems. */
+static bool sync_above(const char *path)
+{
+    char *copy = strdup(path);
+    assert(copy);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    if (fd < 0)
+        return true;
+    bool is_synced = fsync(fd) == 0 || errno == EINVAL;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return is_synced;
+}
 
 static bool make_one(const char *path, mode_t mode)
 {
-    return mkdir(path, mode) == 0 || errno == EEXIST;
+    if (mkdir(path, mode) == 0)
+        return sync_above(path);
+    return errno == EEXIST;
 }
 
 /* From the end: a folder above that is there may be one that we may not write to, or not even see. */

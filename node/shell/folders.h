@@ -4,7 +4,8 @@
 
 /*
  * Makes folders on demand, each with `mode` less the umask. What is there already is taken for a folder: if
- * it is something else, whoever opens a file in it is told so.
+ * it is something else, whoever opens a file in it is told so. A folder that is made is synced into the one
+ * above: what is durable in it must not be lost with it. So these may wait for the disk.
  */
 
 #include <stdbool.h>
