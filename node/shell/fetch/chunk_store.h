@@ -78,7 +78,7 @@ bool chunk_store_open_reader(int fd, struct chunk_store **ret_store);
 void chunk_store_close(struct chunk_store **self_p);
 void chunk_store_discard(struct chunk_store **self_p);
 
-/* To read and sync. */
+/* To read. */
 int chunk_store_fd(const struct chunk_store *self);
 const struct file_id *chunk_store_id(const struct chunk_store *self);
 const struct layout *chunk_store_layout(const struct chunk_store *self);
@@ -106,6 +106,10 @@ bool chunk_store_space(const struct chunk_store *self, uint64_t *ret_needed, uin
 /* Safe from one worker at a time. 0 or an errno. `bits` is the bitfield of chunks that are written. */
 int chunk_store_write_map(struct chunk_store *self, const uint8_t *bits);
 int chunk_store_write_layer(struct chunk_store *self, const struct hash *layer);
+
+/* Brings the partial file's name and what was written to the disk, so that a power failure loses none of it.
+ * On a worker; 0 or an errno. */
+int chunk_store_sync(struct chunk_store *self);
 
 /* What the target will have beyond its content; nothing special by default. */
 void chunk_store_set_attributes(struct chunk_store *self, const struct file_attributes *attributes);

@@ -23,6 +23,7 @@ struct chunk_store {
     char partial_name[PARTIAL_NAME_SIZE]; /* empty when unnamed */
     struct chunk_map claims;
     struct hash *layer;
+    bool is_name_synced;
     size_t map_size; /* head, bits, checksum, rounded up to a page */
     uint64_t range_begin, range_end;
 

@@ -85,6 +85,15 @@ static bool sync_folder(int fd)
     return fsync(fd) == 0 || errno == EINVAL; /* some network file systems cannot sync folders */
 }
 
+/* The name once, and first: bytes that no name leads to are lost. */
+int chunk_store_sync(struct chunk_store *self)
+{
+    if (!self->is_name_synced && self->temp_fd >= 0 && !sync_folder(self->temp_fd))
+        return errno;
+    self->is_name_synced = true;
+    return fdatasync(self->fd) == 0 ? 0 : errno;
+}
+
 /* Those between the two may be new, and their names are in the one above each. False with errno. */
 static bool sync_above(int root_fd, const char *below)
 {

@@ -255,7 +255,7 @@ struct sync_job {
 static void run_sync(struct job *job)
 {
     struct sync_job *self = (struct sync_job *)job;
-    self->error_number = fdatasync(chunk_store_fd(self->fetch->store)) == 0 ? 0 : errno;
+    self->error_number = chunk_store_sync(self->fetch->store);
 }
 
 static void sync_done(struct job *job)
