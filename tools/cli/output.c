@@ -198,18 +198,30 @@ json_t *event_new(const char *event)
     return object;
 }
 
+/* DEL is the one control character that jansson takes for printable ASCII. */
+static bool print_json(const char *line)
+{
+    for (;;) {
+        size_t size = strcspn(line, "\x7f");
+        if (fwrite(line, 1, size, stdout) != size)
+            return false;
+        line += size;
+        if (*line == '\0')
+            return true;
+        if (fputs("\\u007f", stdout) == EOF)
+            return false;
+        line++;
+    }
+}
+
 void output_event(struct output *self, json_t *event)
 {
     assert(event);
     if (self->is_json && !self->is_broken) {
         char *line = json_dumps(event, JSON_ENSURE_ASCII | JSON_COMPACT | JSON_REAL_PRECISION(10));
         assert(line);
-        bool is_written = true;
         begin_line();
-        for (const char *p = line; *p && is_written; p++) {
-            /* DEL is the one control character that jansson takes for printable ASCII. */
-            is_written = (*p == '\x7f' ? fputs("\\u007f", stdout) : putchar(*p)) != EOF;
-        }
+        bool is_written = print_json(line);
         free(line);
         check_stdout(self, is_written && putchar('\n') != EOF && fflush(stdout) == 0);
         end_line();
