@@ -18,6 +18,18 @@ struct file_numbers {
 
 struct store_job;
 
+/*
+ * Payloads that wait to be stored. Making files in one folder takes turns in the kernel, and threads that
+ * wait for each other only burn what the network needs: so the files of one folder stand in one line, of
+ * which one job is under way at a time, and folders are spread over the lines.
+ */
+struct store_line {
+    struct store_job *first, *last;
+    bool is_storing;
+};
+
+#define STORE_LINES_MAX 4 /* jobs at once; more than cores gain nothing */
+
 struct bundle_fetch {
     struct loop *loop;
     struct workers *workers;
@@ -30,8 +42,7 @@ struct bundle_fetch {
     struct source_link *links[BUNDLE_SOURCES_MAX];
     struct source_link *stopped_links[BUNDLE_STOPPED_LINKS_MAX];
     size_t stopped_count;
-    struct store_job *first_filled, *last_filled; /* payloads that wait to be stored */
-    bool is_storing;
+    struct store_line store_lines[STORE_LINES_MAX];
     unsigned job_count;                 /* on the workers */
     struct file_numbers written, named; /* to be synced and named; named and to be synced */
     uint64_t written_at_ms;             /* when `written` got its first */
@@ -50,7 +61,7 @@ void bundle_fetch_finish(struct bundle_fetch *self, enum bundle_fetch_outcome ou
 /* Jobs (bundle_jobs.c). */
 /* Puts a payload (or NULL for an empty file) in line; takes it. */
 void bundle_store(struct bundle_fetch *self, uint32_t ticket, uint32_t number, zmq_msg_t *payload);
-/* Hands the next job to the workers if none is with them. */
+/* Hands each line's next job to the workers if none of it is with them. */
 void bundle_store_flush(struct bundle_fetch *self);
 /* Forgets what is in line. */
 void bundle_store_drop(struct bundle_fetch *self);

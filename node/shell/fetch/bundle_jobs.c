@@ -4,11 +4,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-/* Payloads of one job. One job is under way at a time, and what comes meanwhile is the next one: making files
- * in one folder takes turns in the kernel, and threads that wait for each other only burn what the network
- * needs. */
+/* Payloads of one job; what comes while one is under way is the next. */
 #define STORE_COUNT_MAX 64
 
 /* A batch is synced when it has so many files, or its first has waited so long. */
@@ -34,6 +33,7 @@ struct store_job {
     struct job job;
     struct store_job *next;
     struct bundle_fetch *fetch;
+    struct store_line *line;
     struct store_item items[STORE_COUNT_MAX];
     size_t count;
 };
@@ -82,7 +82,7 @@ static void store_done(struct job *job)
     struct store_job *self = (struct store_job *)job;
     struct bundle_fetch *fetch = self->fetch;
     fetch->job_count--;
-    fetch->is_storing = false;
+    self->line->is_storing = false;
     if (!fetch->is_stopped)
         bundle_store_flush(fetch);
     uint64_t now_ms = clock_now_ms();
@@ -94,23 +94,41 @@ static void store_done(struct job *job)
     free(self);
 }
 
+static struct store_line *line_of(struct bundle_fetch *self, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    uint32_t sum = 0;
+    for (const char *at = path; slash && at < slash; at++)
+        sum = sum * 31 + (uint8_t)*at;
+    return &self->store_lines[sum % STORE_LINES_MAX];
+}
+
+/* The job that a payload joins. */
+static struct store_job *job_to_fill(struct bundle_fetch *self, struct store_line *line)
+{
+    if (line->last && line->last->count < STORE_COUNT_MAX)
+        return line->last;
+    struct store_job *job = calloc(1, sizeof *job);
+    assert(job);
+    job->job = (struct job){.run = run_store, .done = store_done};
+    job->fetch = self;
+    job->line = line;
+    *(line->last ? &line->last->next : &line->first) = job;
+    line->last = job;
+    return job;
+}
+
 void bundle_store(struct bundle_fetch *self, uint32_t ticket, uint32_t number, zmq_msg_t *payload)
 {
-    struct store_job *job = self->last_filled;
-    if (!job || job->count == STORE_COUNT_MAX) {
-        job = calloc(1, sizeof *job);
-        assert(job);
-        job->job = (struct job){.run = run_store, .done = store_done};
-        job->fetch = self;
-        *(self->last_filled ? &self->last_filled->next : &self->first_filled) = job;
-        self->last_filled = job;
-    }
+    struct landing_file file;
+    self->events.describe(self->events.owner, number, &file);
+    struct store_job *job = job_to_fill(self, line_of(self, file.path));
     struct store_item *item = &job->items[job->count++];
     item->ticket = ticket;
     item->number = number;
+    item->file = file;
     item->result = LANDING_FAILED; /* until it ran */
     item->error_number = ECANCELED;
-    self->events.describe(self->events.owner, number, &item->file);
     zmq_msg_init(&item->payload);
     if (payload)
         zmq_msg_move(&item->payload, payload);
@@ -118,26 +136,35 @@ void bundle_store(struct bundle_fetch *self, uint32_t ticket, uint32_t number, z
 
 void bundle_store_flush(struct bundle_fetch *self)
 {
-    struct store_job *job = self->first_filled;
-    if (!job || self->is_storing)
-        return;
-    self->first_filled = job->next;
-    if (!self->first_filled)
-        self->last_filled = NULL;
-    self->is_storing = true;
-    put(self, &job->job);
+    for (size_t i = 0; i < STORE_LINES_MAX; i++) {
+        struct store_line *line = &self->store_lines[i];
+        struct store_job *job = line->first;
+        if (!job || line->is_storing)
+            continue;
+        line->first = job->next;
+        if (!line->first)
+            line->last = NULL;
+        line->is_storing = true;
+        put(self, &job->job);
+    }
 }
 
-void bundle_store_drop(struct bundle_fetch *self)
+static void drop_line(struct store_line *line)
 {
     struct store_job *next;
-    for (struct store_job *job = self->first_filled; job; job = next) {
+    for (struct store_job *job = line->first; job; job = next) {
         next = job->next;
         for (size_t i = 0; i < job->count; i++)
             zmq_msg_close(&job->items[i].payload);
         free(job);
     }
-    self->first_filled = self->last_filled = NULL;
+    line->first = line->last = NULL;
+}
+
+void bundle_store_drop(struct bundle_fetch *self)
+{
+    for (size_t i = 0; i < STORE_LINES_MAX; i++)
+        drop_line(&self->store_lines[i]);
 }
 
 /* One batch: what was written is synced and named; what was named before is synced with it. */
