@@ -26,7 +26,7 @@ static bool sync_above(const char *path)
     return is_synced;
 }
 
-static bool make_one(const char *path, mode_t mode)
+bool folders_make_one(const char *path, mode_t mode)
 {
     if (mkdir(path, mode) == 0)
         return sync_above(path);
@@ -36,9 +36,9 @@ static bool make_one(const char *path, mode_t mode)
 /* From the end: a folder above that is there may be one that we may not write to, or not even see. */
 bool folders_make(const char *path, mode_t mode)
 {
-    if (make_one(path, mode))
+    if (folders_make_one(path, mode))
         return true;
-    return errno == ENOENT && folders_make_above(path, mode) && make_one(path, mode);
+    return errno == ENOENT && folders_make_above(path, mode) && folders_make_one(path, mode);
 }
 
 bool folders_make_above(const char *path, mode_t mode)

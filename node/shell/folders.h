@@ -14,6 +14,9 @@
 /* The folder itself and what it lacks above. False with errno. */
 bool folders_make(const char *path, mode_t mode);
 
+/* Only the folder itself: what is above is there, or somebody took it away. False with errno. */
+bool folders_make_one(const char *path, mode_t mode);
+
 /* Only what leads to `path`. False with errno. */
 bool folders_make_above(const char *path, mode_t mode);
 

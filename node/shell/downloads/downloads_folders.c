@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "messages/shell/loop.h"
 #include "node/shell/downloads/downloads.h"
+#include "node/shell/folders.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* Only the folder itself: where it belongs is there, or somebody took it away. */
-static int make(const char *path)
-{
-    return mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : errno;
-}
 
 /* What rename() says to a file: only it knows all the reasons there are. */
 static int try_moving(const char *from, const char *to)
@@ -30,18 +24,15 @@ static int try_moving(const char *from, const char *to)
 
 int downloads_check_folders(const char *folder, const char *temp)
 {
-    int error = make(folder);
-    if (!error)
-        error = make(temp);
-    if (error)
-        return error;
+    if (!folders_make_one(folder, 0777) || !folders_make_one(temp, 0777))
+        return errno;
     char *from = NULL, *to = NULL;
     unsigned long long random = random_u64();
     int from_size = asprintf(&from, "%s/.zswarm-%016llx", temp, random);
     int to_size = asprintf(&to, "%s/.zswarm-%016llx", folder, random);
     assert(from_size >= 0);
     assert(to_size >= 0);
-    error = try_moving(from, to);
+    int error = try_moving(from, to);
     free(from);
     free(to);
     return error;

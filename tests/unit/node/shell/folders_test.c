@@ -76,3 +76,12 @@ Test(folders, the_error_is_that_of_the_folder_that_cannot_be_made)
     cr_assert(not(folders_make(folder_path(&folder, "loop/a/b"), 0777)));
     cr_assert(eq(int, errno, ELOOP));
 }
+
+Test(folders, only_the_folder_itself_is_made_when_that_is_wanted)
+{
+    cr_assert(not(folders_make_one(folder_path(&folder, "a/b"), 0700)));
+    cr_assert(eq(int, errno, ENOENT));
+    cr_assert(eq(u32, mode_of("a"), 0));
+    cr_assert(folders_make_one(folder_path(&folder, "a"), 0700));
+    cr_assert(folders_make_one(folder_path(&folder, "a"), 0700), "a second time");
+}
