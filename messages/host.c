@@ -45,6 +45,14 @@ bool host_equal(const struct host *a, const struct host *b)
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+struct host host_block(const struct host *h)
+{
+    struct host block = *h;
+    if (!is_ipv4(h))
+        memset(block.bytes + sizeof block.bytes / 2, 0, sizeof block.bytes / 2);
+    return block;
+}
+
 bool host_is_loopback(const struct host *h)
 {
     static const struct host LOOPBACK6 = {{[15] = 1}};

@@ -23,6 +23,11 @@ bool host_parse(struct text t, struct host *ret_host);
 /* IPv4 dotted, IPv6 by RFC 5952. */
 void host_format(const struct host *h, char ret_text[HOST_TEXT_SIZE]);
 bool host_equal(const struct host *a, const struct host *b);
+
+/* What limits take for one address: an IPv4 address, or the /64 of an IPv6 one, of which whoever has one has
+ * 2^64. */
+struct host host_block(const struct host *h);
+
 bool host_is_loopback(const struct host *h);
 
 /* Unspecified, multicast, limited broadcast: nothing that a peer can be reached at. */

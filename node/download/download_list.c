@@ -12,12 +12,14 @@ struct download_list {
     uint64_t last_turn;
     unsigned running_count; /* slots, also of those that are off the list */
     uint64_t generation;
+    struct push_turns *turns;
 };
 
 struct download_list *download_list_new(void)
 {
     struct download_list *self = calloc(1, sizeof *self);
     assert(self);
+    self->turns = push_turns_new();
     return self;
 }
 
@@ -26,6 +28,7 @@ static void free_item(struct listed_download *item)
     free((char *)(uintptr_t)item->file.name.bytes); /* a copy of ours */
     free(item->target);
     free(item->reason);
+    free(item->offered_by);
     free(item);
 }
 
@@ -36,6 +39,7 @@ void download_list_destroy(struct download_list **self_p)
         return;
     for (size_t i = 0; i < self->count; i++)
         free_item(self->items[i]);
+    push_turns_destroy(&self->turns);
     free(self);
     *self_p = NULL;
 }
@@ -76,31 +80,73 @@ static bool is_over(const struct listed_download *item)
     return item->state == DOWNLOADS_DONE || item->state == DOWNLOADS_FAILED;
 }
 
-static bool is_waiting(const struct listed_download *item)
+bool download_is_offered(const struct listed_download *item)
 {
-    return item->state == DOWNLOADS_WAITING && !item->has_slot && (!item->is_pushed || item->is_offered);
+    return item->offered_by_count > 0;
 }
 
-static bool has_slot_for_push(const struct download_list *self)
+static bool is_waiting(const struct listed_download *item)
+{
+    return item->state == DOWNLOADS_WAITING && !item->has_slot &&
+           (!item->is_pushed || download_is_offered(item));
+}
+
+static bool has_push_slot(const struct listed_download *item)
+{
+    return item->is_pushed && item->has_slot;
+}
+
+static bool is_slot_for_push(const struct download_list *self)
 {
     unsigned count = 0;
     for (size_t i = 0; i < self->count; i++)
-        count += self->items[i]->is_pushed && self->items[i]->has_slot;
+        count += has_push_slot(self->items[i]);
     return count < DOWNLOADS_PUSHED_ACTIVE_MAX;
 }
 
-/* The one that may start next; NULL when none waits. */
-static struct listed_download *next_to_start(const struct download_list *self)
+/* Of those that offer it, the one whose turn comes first. */
+static const struct host *first_of(const struct download_list *self, const struct listed_download *item,
+                                   uint64_t now_ms)
+{
+    const struct host *first = &item->offered_by[0];
+    for (size_t i = 1; i < item->offered_by_count; i++) {
+        if (push_turns_is_before(self->turns, &item->offered_by[i], first, now_ms))
+            first = &item->offered_by[i];
+    }
+    return first;
+}
+
+/* The push whose turn it is: of the address that is first, the one that waits longest. */
+static struct listed_download *next_push(const struct download_list *self, uint64_t now_ms)
 {
     struct listed_download *next = NULL;
-    bool is_push_allowed = has_slot_for_push(self);
+    const struct host *next_of = NULL;
+    for (size_t i = 0; i < self->count; i++) {
+        struct listed_download *item = self->items[i];
+        if (!item->is_pushed || !is_waiting(item))
+            continue;
+        const struct host *of = first_of(self, item, now_ms);
+        if (!next || push_turns_is_before(self->turns, of, next_of, now_ms) ||
+            (item->turn < next->turn && !push_turns_is_before(self->turns, next_of, of, now_ms))) {
+            next = item;
+            next_of = of;
+        }
+    }
+    return next;
+}
+
+/* The one that may start next; NULL when none waits. Pushes and others take turns as they came. */
+static struct listed_download *next_to_start(const struct download_list *self, uint64_t now_ms)
+{
+    struct listed_download *next = NULL;
+    bool is_push_allowed = is_slot_for_push(self);
     for (size_t i = 0; i < self->count; i++) {
         struct listed_download *item = self->items[i];
         bool may_start = is_waiting(item) && (!item->is_pushed || is_push_allowed);
         if (may_start && (!next || item->turn < next->turn))
             next = item;
     }
-    return next;
+    return next && next->is_pushed ? next_push(self, now_ms) : next;
 }
 
 /* Changing. */
@@ -226,66 +272,117 @@ bool download_list_cancel(struct download_list *self, uint32_t number)
     return true;
 }
 
-void download_list_offered(struct download_list *self, uint32_t number, bool is_offered)
+void download_list_offered(struct download_list *self, uint32_t number, const struct host *addresses,
+                           size_t count)
 {
     struct listed_download *item = find(self, number);
     if (!item)
         return;
-    item->is_offered = is_offered;
-    if (item->is_pushed && !is_offered && item->state == DOWNLOADS_ACTIVE)
+    item->offered_by = reallocarray(item->offered_by, count + 1, sizeof *item->offered_by);
+    assert(item->offered_by);
+    for (size_t i = 0; i < count; i++)
+        item->offered_by[i] = addresses[i];
+    item->offered_by_count = count;
+    if (item->is_pushed && count == 0 && item->state == DOWNLOADS_ACTIVE)
         set_state(self, item, DOWNLOADS_WAITING);
+}
+
+struct push_turns *download_list_turns(struct download_list *self)
+{
+    return self->turns;
 }
 
 /* Slots. */
 
-const struct listed_download *download_list_start(struct download_list *self)
+const struct listed_download *download_list_start(struct download_list *self, uint64_t now_ms)
 {
-    struct listed_download *item = self->running_count < DOWNLOADS_ACTIVE_MAX ? next_to_start(self) : NULL;
+    struct listed_download *item =
+        self->running_count < DOWNLOADS_ACTIVE_MAX ? next_to_start(self, now_ms) : NULL;
     if (!item)
         return NULL;
+    if (item->is_pushed) {
+        item->turn_of = host_block(first_of(self, item, now_ms));
+        push_turns_take(self->turns, &item->turn_of);
+    }
     item->state = DOWNLOADS_ACTIVE;
     item->has_slot = true;
+    item->started_ms = now_ms;
     self->running_count++;
     return item;
 }
 
-/* Does a push wait only for another push? */
-static bool is_push_kept_waiting(const struct download_list *self)
+static unsigned push_slots_of(const struct download_list *self, const struct host *block)
 {
-    bool is_push_waiting = false;
+    unsigned count = 0;
     for (size_t i = 0; i < self->count; i++)
-        is_push_waiting |= self->items[i]->is_pushed && is_waiting(self->items[i]);
-    return is_push_waiting && !has_slot_for_push(self);
+        count += has_push_slot(self->items[i]) && host_equal(&self->items[i]->turn_of, block);
+    return count;
 }
 
-/* Of those that are starved, the one that is so for longest; NULL when there is none, or no need. */
-static struct listed_download *next_to_yield(const struct download_list *self)
+/* Does this push wait while its address has no slot at all? */
+static bool is_left_out(const struct download_list *self, const struct listed_download *push, uint64_t now_ms)
+{
+    const struct host *of = first_of(self, push, now_ms);
+    struct host block = host_block(of);
+    return !push_turns_is_mute(self->turns, of, now_ms) && push_slots_of(self, &block) == 0;
+}
+
+/* Its address has others. The one that was begun last goes: it has the least to look at again. */
+static bool is_one_too_many(const struct download_list *self, const struct listed_download *item)
+{
+    if (!has_push_slot(item) || push_slots_of(self, &item->turn_of) < 2)
+        return false;
+    for (size_t i = 0; i < self->count; i++) {
+        const struct listed_download *other = self->items[i];
+        bool is_later = other->started_ms > item->started_ms ||
+                        (other->started_ms == item->started_ms && other->number > item->number);
+        if (is_later && has_push_slot(other) && host_equal(&other->turn_of, &item->turn_of))
+            return false;
+    }
+    return true;
+}
+
+/* The one whose time is over first, and when that is; NULL when there is none, or no need. */
+static struct listed_download *next_to_yield(const struct download_list *self, uint64_t now_ms,
+                                             uint64_t *ret_yield_ms)
 {
     struct listed_download *next = NULL;
-    bool must_any = self->running_count >= DOWNLOADS_ACTIVE_MAX && next_to_start(self);
-    bool must_push = is_push_kept_waiting(self);
-    for (size_t i = 0; i < self->count && (must_any || must_push); i++) {
+    uint64_t next_ms = UINT64_MAX;
+    bool is_full = self->running_count >= DOWNLOADS_ACTIVE_MAX;
+    bool must_any = is_full && next_to_start(self, now_ms);
+    const struct listed_download *push = is_full || !is_slot_for_push(self) ? next_push(self, now_ms) : NULL;
+    bool must_share = push && is_left_out(self, push, now_ms);
+    for (size_t i = 0; i < self->count && (must_any || push); i++) {
         struct listed_download *item = self->items[i];
-        if (item->state != DOWNLOADS_ACTIVE && item->has_slot)
-            return NULL; /* it is about to end */
-        if (!must_any && !item->is_pushed)
+        if (!item->has_slot)
             continue;
-        if (item->starved_ms != UINT64_MAX && (!next || item->starved_ms < next->starved_ms))
+        if (item->state != DOWNLOADS_ACTIVE)
+            return NULL; /* it is about to end */
+        uint64_t ms = UINT64_MAX;
+        if (item->starved_ms != UINT64_MAX && (must_any || item->is_pushed))
+            ms = item->starved_ms + DOWNLOADS_STARVED_MS;
+        if (must_share && is_one_too_many(self, item) && item->started_ms + DOWNLOADS_PUSHED_TURN_MS < ms)
+            ms = item->started_ms + DOWNLOADS_PUSHED_TURN_MS;
+        if (ms < next_ms) {
             next = item;
+            next_ms = ms;
+        }
     }
+    *ret_yield_ms = next_ms;
     return next;
 }
 
-uint64_t download_list_next_deadline_ms(const struct download_list *self)
+uint64_t download_list_next_deadline_ms(const struct download_list *self, uint64_t now_ms)
 {
-    const struct listed_download *item = next_to_yield(self);
-    return item ? item->starved_ms + DOWNLOADS_STARVED_MS : UINT64_MAX;
+    uint64_t yield_ms;
+    return next_to_yield(self, now_ms, &yield_ms) ? yield_ms : UINT64_MAX;
 }
 
 uint32_t download_list_yield(struct download_list *self, uint64_t now_ms)
 {
-    struct listed_download *item = next_to_yield(self);
-    if (!item || now_ms < item->starved_ms + DOWNLOADS_STARVED_MS)
+    uint64_t yield_ms;
+    struct listed_download *item = next_to_yield(self, now_ms, &yield_ms);
+    if (!item || now_ms < yield_ms)
         return 0;
     set_state(self, item, DOWNLOADS_WAITING);
     return item->number;

@@ -8,11 +8,14 @@
  *
  * A download takes a slot from download_list_start() until download_list_stopped(), which may come after it
  * was paused, failed or taken off the list. Those that wait start in the order in which they came. One that
- * has no source keeps its slot, for one may come, unless others wait: then it goes behind them. Pushed ones
- * have fewer slots, and make room for each other alone while these last.
+ * has no source keeps its slot, for one may come, unless others wait: then it goes behind them.
+ *
+ * Pushed ones have fewer slots, and make room for each other alone while these last. Among them the addresses
+ * that offer take turns (push_turns.h), and none has two slots while another has none.
  */
 #include "messages/host.h"
 #include "messages/message.h"
+#include "node/download/push_turns.h"
 
 /* Each has a budget of memory of its own; the sum stays within what a node may take. */
 #define DOWNLOADS_ACTIVE_MAX 4
@@ -28,6 +31,10 @@
 
 /* Without a source for so long, a download makes room for one that waits: several searches found none. */
 #define DOWNLOADS_STARVED_MS 30000
+
+/* An address with several slots has the last of them for so long when another waits that has none: as long as
+ * a push takes to prove mute. */
+#define DOWNLOADS_PUSHED_TURN_MS 10000
 
 enum downloads_state {
     DOWNLOADS_WAITING, /* for its turn */
@@ -68,8 +75,12 @@ struct listed_download {
     struct downloads_source sources[DOWNLOADS_SOURCES_MAX];
     size_t source_count;
     bool has_only_these;
-    bool is_pushed, is_offered; /* is_offered: now */
+    bool is_pushed;
+    struct host *offered_by; /* the addresses that offer it now */
+    size_t offered_by_count;
+    struct host turn_of; /* of a pushed one with a slot: the address whose turn it was, as host_block() */
     bool has_slot;
+    uint64_t started_ms;  /* of one with a slot: since when it has it */
     uint64_t saved_bytes; /* as last told */
     char *target;         /* the path that it got, once it is done; else NULL */
     char *reason;         /* why it failed, else NULL */
@@ -95,17 +106,24 @@ bool download_list_pause(struct download_list *self, uint32_t number);
 bool download_list_resume(struct download_list *self, uint32_t number); /* of a failed one too */
 bool download_list_cancel(struct download_list *self, uint32_t number); /* takes it off the list */
 
-/* Somebody offers a pushed file, or does no longer: without, it gives up its slot. */
-void download_list_offered(struct download_list *self, uint32_t number, bool is_offered);
+/* Those who offer a file now, by their addresses (copied); a pushed one that nobody offers gives up its slot.
+ */
+void download_list_offered(struct download_list *self, uint32_t number, const struct host *addresses,
+                           size_t count);
+bool download_is_offered(const struct listed_download *item);
+
+/* Whose turn it is among pushes: what an address that offers leaves unanswered, and delivers, counts. */
+struct push_turns *download_list_turns(struct download_list *self);
 
 /* The next to run: active now, and with a slot. NULL when none may start. */
-const struct listed_download *download_list_start(struct download_list *self);
+const struct listed_download *download_list_start(struct download_list *self, uint64_t now_ms);
 
-/* Makes a starved download wait, so that another can start; its number, 0 when none has to. */
+/* Makes a download wait that is starved, or of an address with more than its part, so that another can start;
+ * its number, 0 when none has to. */
 uint32_t download_list_yield(struct download_list *self, uint64_t now_ms);
 
 /* When that has to be asked again; UINT64_MAX: not before something changes. */
-uint64_t download_list_next_deadline_ms(const struct download_list *self);
+uint64_t download_list_next_deadline_ms(const struct download_list *self, uint64_t now_ms);
 
 /* What runs has come to an end, and its slot is free: the number may be off the list by now. */
 void download_list_stopped(struct download_list *self, uint32_t number);

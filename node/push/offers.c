@@ -10,6 +10,9 @@
 /* Runs in one HAVE, about 10 KiB: a pusher reads it while others go on. */
 #define RUNS_MAX 1024
 
+/* To a mute address. */
+#define FEWER "others of this address did not answer: fewer at a time"
+
 /* One that stands, in the list of its file. `view` is what the owner sees of it. */
 struct standing {
     struct offer view;
@@ -24,6 +27,7 @@ struct offered_file {
     struct standing *standing; /* in the order in which they came */
     struct chunk_map saved;    /* but not kept yet */
     struct chunk_map fresh;    /* saved and kept, and not yet told to all */
+    bool is_running;
     UT_hash_handle hh;
 };
 
@@ -81,12 +85,19 @@ static size_t count_of_route(const struct offers *self, uint32_t route)
     return count;
 }
 
-static size_t count_of_host(const struct offers *self, const struct host *host)
+static bool is_from(const struct standing *standing, const struct host *block)
 {
+    struct host own = host_block(&standing->view.host);
+    return host_equal(&own, block);
+}
+
+static size_t count_of_address(const struct offers *self, const struct host *address)
+{
+    struct host block = host_block(address);
     size_t count = 0;
     for (const struct offered_file *file = self->files; file; file = file->hh.next) {
         for (const struct standing *s = file->standing; s; s = s->next)
-            count += host_equal(&s->view.host, host);
+            count += is_from(s, &block);
     }
     return count;
 }
@@ -241,13 +252,16 @@ bool offers_check(struct offers *self, uint32_t route, uint64_t rid, const struc
 
 /* NULL when there is room for it. */
 static const char *too_many(const struct offers *self, const struct offered_file *file, uint32_t route,
-                            const struct host *host)
+                            const struct host *host, bool is_mute)
 {
+    size_t of_address = count_of_address(self, host);
     if (count_of_route(self, route) >= OFFERS_SESSION_MAX)
         return "too many offers of one session";
     if (count_of_file(file) >= OFFERS_FILE_MAX)
         return "too many offers of one file";
-    if (count_of_host(self, host) >= OFFERS_ADDRESS_MAX || self->count >= OFFERS_MAX)
+    if (is_mute && of_address >= OFFERS_MUTE_MAX)
+        return FEWER;
+    if (of_address >= OFFERS_ADDRESS_MAX || self->count >= OFFERS_MAX)
         return "too many offers";
     return NULL;
 }
@@ -316,7 +330,7 @@ void offers_on_offer(struct offers *self, uint32_t route, const struct host *hos
         send_stored(effects, route, rid, &offer->file.id, facts->here_name);
     } else if (facts->is_paused) {
         refuse(effects, route, rid, ERROR_BUSY, "paused by its owner", OFFERS_PAUSED_RETRY_MS);
-    } else if (!former && (reason = too_many(self, file, route, host))) {
+    } else if (!former && (reason = too_many(self, file, route, host, facts->is_mute))) {
         refuse(effects, route, rid, ERROR_BUSY, reason, OFFERS_RETRY_MS);
     } else if ((reason = no_space(&offer->file, facts))) {
         refuse(effects, route, rid, ERROR_NO_SPACE, reason, 0);
@@ -381,6 +395,31 @@ void offers_on_dropped(struct offers *self, uint32_t route, const struct file_id
     tell(file, standing, effects);
     refuse(effects, route, standing->view.rid, code, reason, 0);
     end(self, file, standing, false, effects);
+}
+
+void offers_on_running(struct offers *self, const struct file_id *id, bool is_running)
+{
+    struct offered_file *file = find_file(self, id);
+    if (file)
+        file->is_running = is_running;
+}
+
+void offers_on_mute(struct offers *self, const struct host *address, struct offers_effects *effects)
+{
+    struct host block = host_block(address);
+    struct offered_file *file, *next_file;
+    size_t kept = 0;
+    HASH_ITER(hh, self->files, file, next_file)
+    {
+        struct standing *next;
+        for (struct standing *s = file->is_running ? NULL : file->standing; s; s = next) {
+            next = s->next; /* when there is none, the file goes with the last */
+            if (!is_from(s, &block) || kept++ < OFFERS_MUTE_MAX)
+                continue;
+            refuse(effects, s->view.route, s->view.rid, ERROR_BUSY, FEWER, OFFERS_RETRY_MS);
+            end(self, file, s, false, effects);
+        }
+    }
 }
 
 void offers_on_saved(struct offers *self, const struct file_id *id, uint32_t chunk)

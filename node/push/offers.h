@@ -17,8 +17,12 @@
 /* In all; strangers set it. Each costs two bitfields, 64 KiB for a file of 1 TiB, and about 300 bytes. */
 #define OFFERS_MAX 1024
 
-/* From one address, so that one stranger cannot keep all others out: half of what may be unfinished. */
+/* From one address (host_block()), so that one stranger cannot keep all others out: half of what may be
+ * unfinished. */
 #define OFFERS_ADDRESS_MAX 128
+
+/* From one that left a question unanswered, beside what runs: enough to show that it answers now. */
+#define OFFERS_MUTE_MAX 4
 
 /* Of one session: a folder is pushed this many files at a time. */
 #define OFFERS_SESSION_MAX 64
@@ -62,6 +66,7 @@ struct offer_facts {
     uint64_t taken_bytes;          /* of these, taken or promised to others; offers_cost() each */
     uint64_t free_bytes;           /* of the disk, and neither promised nor kept in reserve */
     size_t unfinished_count;       /* files that pushes began, this one not counted */
+    bool is_mute;                  /* the address left a question unanswered */
 };
 
 /* What an accepted file takes of the quota: the folders of its name too, for each may be new. */
@@ -100,6 +105,12 @@ void offers_on_gone(struct offers *self, uint32_t route, struct offers_effects *
 /* The download ended this source: the reason is told to the pusher. */
 void offers_on_dropped(struct offers *self, uint32_t route, const struct file_id *file, enum error_code code,
                        const char *reason, struct offers_effects *effects);
+
+/* The download has a slot, or has none any more. */
+void offers_on_running(struct offers *self, const struct file_id *file, bool is_running);
+
+/* This address is mute: what it offers and does not run ends with `busy`, but for OFFERS_MUTE_MAX. */
+void offers_on_mute(struct offers *self, const struct host *address, struct offers_effects *effects);
 
 /* A chunk was verified and written; or what was said to be here of it turned out to be wrong. */
 void offers_on_saved(struct offers *self, const struct file_id *file, uint32_t chunk);

@@ -31,8 +31,10 @@ class Pushes(EndToEnd):
         self.share = self.world.share("share", files or {})
         return self.world.node("receiver", share=self.share, args=["--accept-push", *args], **options)
 
-    def pusher(self, node, kind=Pusher):
-        self.pushers.append(kind(node.endpoint))
+    def pusher(self, node, kind=Pusher, address=None):
+        """From another address of this machine when one is given."""
+        endpoint = f"tcp://{address}:0;{node.endpoint.removeprefix('tcp://')}" if address else node.endpoint
+        self.pushers.append(kind(endpoint))
         return self.pushers[-1]
 
     def assert_refused(self, pusher, shared, code, **changes):
@@ -314,7 +316,32 @@ class Limits(Pushes):
         mute.serve(lambda: sum(1 for offer in bad if offer.asked) >= 3, "the slots to be taken")
         honest = self.pusher(node)
         good = honest.offer(SharedFile("good", random_bytes(CHUNK)))
-        serve_all([mute, honest], lambda: good.is_over, "the honest one", 5 * DEADLINE_S)
+        serve_all([mute, honest], lambda: good.is_over, "the honest one")
+        self.assert_stored(good, "good")
+
+    def test_many_mute_offers_hold_up_another_address_for_one_round_and_then_are_limited(self):
+        node = self.receiver()
+        mutes = [self.pusher(node, MutePusher), self.pusher(node, MutePusher)]
+        bad = [mute.offer(SharedFile(f"f{i}/{k}", b"%d %d" % (i, k))) for i, mute in enumerate(mutes) for k in range(64)]
+        serve_all(mutes, lambda: sum(bool(offer.asked) for offer in bad) == 3, "the slots to be taken")
+        honest = self.pusher(node, address="127.0.0.2")
+        good = honest.offer(SharedFile("good", random_bytes(CHUNK)))
+        serve_all([*mutes, honest], lambda: good.is_over, "the honest one")
+        self.assert_stored(good, "good")
+        self.assertLessEqual(sum(bool(offer.asked) for offer in bad), 6)  # a round is three
+        serve_all(mutes, lambda: sum(offer.is_over for offer in bad) >= 128 - 7, "all but a few to be refused")
+        self.assertEqual({offer.error.code for offer in bad if offer.is_over}, {zsp.LIMIT, zsp.BUSY})
+        self.assert_refused(self.pusher(node, MutePusher), SharedFile("more", b"more"), zsp.BUSY)
+        self.assert_stored(self.pusher(node, address="127.0.0.2").push(SharedFile("more", b"more")), "more")
+
+    def test_slow_pushes_of_one_address_leave_a_slot_to_another(self):
+        node = self.receiver()
+        slow = self.pusher(node, StoppingPusher)
+        held = [slow.offer(SharedFile(f"f{i}", random_bytes(100 * CHUNK, seed=i + 2))) for i in range(3)]
+        slow.serve(lambda: all(offer.told for offer in held), "the slots to be taken")
+        honest = self.pusher(node, address="127.0.0.2")
+        good = honest.offer(SharedFile("good", random_bytes(CHUNK)))
+        serve_all([slow, honest], lambda: good.is_over, "the honest one")
         self.assert_stored(good, "good")
 
 
@@ -395,6 +422,27 @@ class Owners(Pushes):
         self.command("resume 1")
         asked_count = len(first.asked)
         self.mute.serve(lambda: len(first.asked) > asked_count, "the pusher that waited to be asked again")
+
+    def test_a_push_that_was_paused_is_still_one_after_a_restart(self):
+        node = self.receiver(stdin=subprocess.PIPE)
+        shared = SharedFile("a/film.mkv", random_bytes(100 * CHUNK))
+        half = self.pusher(node)
+        first = half.offer(shared, range(50))
+        half.serve(lambda: len(first.told) == 50, "the first half")
+        self.node = node
+        self.command("pause 1")
+        node.wait_stderr("download 1 paused")
+        self.assertEqual(node.terminate()[0], 0)
+        self.node = node = self.receiver("--push-quota", "1M", stdin=subprocess.PIPE)
+        self.command("resume 1")
+        self.command("downloads")
+        node.wait_stdout(r"1 +waiting")  # nobody offers it
+        rest = self.pusher(node)
+        self.assert_refused(rest, shared, zsp.NO_SPACE)
+        self.assertEqual(node.terminate()[0], 0)
+        offer = self.pusher(self.receiver()).push(shared)
+        self.assertEqual(offer.missing, 50)
+        self.assert_stored(offer, "a/film.mkv")
 
     def test_the_broker_is_told_that_pushes_are_accepted(self):
         broker = FakeBroker()

@@ -89,7 +89,7 @@ static void limit_landed(struct downloads *self)
 static void start_runners(struct downloads *self, uint64_t now_ms)
 {
     const struct listed_download *item;
-    while ((item = download_list_start(self->list))) {
+    while ((item = download_list_start(self->list, now_ms))) {
         struct runner *runner = runner_new(self, item);
         runner->next = self->runners;
         self->runners = runner;
@@ -99,7 +99,7 @@ static void start_runners(struct downloads *self, uint64_t now_ms)
 
 static uint64_t next_deadline_ms(const struct downloads *self, uint64_t now_ms)
 {
-    uint64_t next_ms = download_list_next_deadline_ms(self->list);
+    uint64_t next_ms = download_list_next_deadline_ms(self->list, now_ms);
     bool is_busy = download_list_running_count(self->list) > 0 || keeper_is_unread(self->keeper);
     if (is_busy && self->shared_out_ms + SHARE_OUT_MS < next_ms)
         next_ms = self->shared_out_ms + SHARE_OUT_MS;

@@ -37,7 +37,8 @@ static uint64_t taken_bytes(const struct downloads *self, const struct file_id *
         const struct listed_download *item = download_list_at(list, i);
         if (!item->is_pushed || is_done(item) || file_id_equal(&item->file.id, file))
             continue;
-        bytes += offers_cost(item->file.name, item->is_offered ? item->file.size : item->saved_bytes);
+        bytes +=
+            offers_cost(item->file.name, download_is_offered(item) ? item->file.size : item->saved_bytes);
         (*ret_unfinished_count)++;
     }
     return bytes;
@@ -60,7 +61,7 @@ static uint64_t free_bytes(const struct downloads *self, const struct file_id *f
     const struct download_list *list = self->list;
     for (size_t i = 0; i < download_list_count(list); i++) {
         const struct listed_download *item = download_list_at(list, i);
-        bool is_coming = item->is_offered || item->state == DOWNLOADS_ACTIVE;
+        bool is_coming = download_is_offered(item) || item->state == DOWNLOADS_ACTIVE;
         if (is_coming && !is_done(item) && !file_id_equal(&item->file.id, file))
             promised += item->file.size - item->saved_bytes;
     }

@@ -20,6 +20,7 @@ struct pushing {
     struct pushing *next;
     uint32_t route;
     int connection;
+    struct host address;
     struct file_id file;
     struct runner *runner; /* NULL while the download does not run */
     uint32_t source;
@@ -36,10 +37,41 @@ struct downloads_offers {
     uint64_t quota_bytes;
     uint64_t landed_bytes; /* what pushes brought, by offers_cost() */
     uint64_t list_generation;
-    int connection; /* of the message that is being handled */
+    int connection; /* and address: of the message that is being handled */
+    struct host address;
 };
 
 static void run_effects(struct downloads_offers *self);
+
+/* Turns. */
+
+/* The list knows who offers what. */
+static void tell_offered(struct downloads_offers *self, const struct file_id *file)
+{
+    struct download_list *list = downloads_list(self->downloads);
+    const struct listed_download *item = download_list_by_id(list, file);
+    struct host addresses[OFFERS_FILE_MAX];
+    size_t count = 0;
+    for (const struct offer *offer = NULL; (offer = offers_next(self->offers, file, offer));)
+        addresses[count++] = offer->host;
+    if (item)
+        download_list_offered(list, item->number, addresses, count);
+}
+
+/* What a source brings or leaves unanswered counts for its address. */
+static void judge(struct downloads_offers *self, const struct pushing *pushing)
+{
+    struct push_turns *turns = download_list_turns(downloads_list(self->downloads));
+    if (!pushing->runner || pushing->source == UINT32_MAX)
+        return;
+    struct download_source source = fetch_source_at(pushing->runner->fetch, pushing->source);
+    if (source.is_silent) {
+        push_turns_silent(turns, &pushing->address, clock_now_ms());
+        offers_on_mute(self->offers, &pushing->address, &self->effects);
+    } else if (source.received_bytes > 0 && source.state != SOURCE_BANNED) {
+        push_turns_delivered(turns, &pushing->address);
+    }
+}
 
 /* Sources. */
 
@@ -82,17 +114,27 @@ static void join(struct downloads_offers *self, const struct offers_effect *effe
                          &self->effects);
         return;
     }
-    download_list_offered(downloads_list(self->downloads), number, true);
+    tell_offered(self, &effect->file.id);
     struct pushing *pushing = calloc(1, sizeof *pushing);
     assert(pushing);
     *pushing = (struct pushing){.next = self->pushings,
                                 .route = effect->route,
                                 .connection = self->connection,
-                                .file = effect->file.id};
+                                .file = effect->file.id,
+                                .address = self->address};
     self->pushings = pushing;
     struct runner *runner = downloads_runner_by_id(self->downloads, &effect->file.id);
     if (runner)
         start_source(self, pushing, runner);
+}
+
+/* It is in the list no more. */
+static void end_source(struct downloads_offers *self, struct pushing *pushing, bool is_gone)
+{
+    judge(self, pushing);
+    if (pushing->runner)
+        fetch_remove_pusher(pushing->runner->fetch, pushing->source, is_gone);
+    free(pushing);
 }
 
 static void leave(struct downloads_offers *self, uint32_t route, const struct file_id *file, bool is_gone)
@@ -102,11 +144,11 @@ static void leave(struct downloads_offers *self, uint32_t route, const struct fi
         if (pushing->route != route || !file_id_equal(&pushing->file, file))
             continue;
         *at = pushing->next;
-        if (pushing->runner)
-            fetch_remove_pusher(pushing->runner->fetch, pushing->source, is_gone);
-        free(pushing);
-        return;
+        end_source(self, pushing, is_gone);
+        break;
     }
+    if (offers_next(self->offers, file, NULL))
+        tell_offered(self, file);
 }
 
 /* What nothing came of is not worth keeping; the rest waits for the next OFFER. */
@@ -116,7 +158,7 @@ static void on_nobody(struct downloads_offers *self, const struct file_id *file)
     const struct listed_download *item = download_list_by_id(list, file);
     if (!item)
         return;
-    download_list_offered(list, item->number, false);
+    tell_offered(self, file);
     if (item->is_pushed && item->state != DOWNLOADS_DONE && !downloads_has_part(self->downloads, item))
         downloads_cancel(self->downloads, item->number);
 }
@@ -131,9 +173,7 @@ static void forget_ended(struct downloads_offers *self)
             continue;
         }
         *at = pushing->next;
-        if (pushing->runner)
-            fetch_remove_pusher(pushing->runner->fetch, pushing->source, false);
-        free(pushing);
+        end_source(self, pushing, false);
     }
 }
 
@@ -223,9 +263,10 @@ static void on_offer(struct downloads_offers *self, const struct inbound *inboun
     struct chunk_map saved;
     downloads_look(self->downloads, &offer->file, &facts, &saved);
     facts.taken_bytes += self->landed_bytes;
-    static const struct host unknown;
-    offers_on_offer(self->offers, inbound->route, inbound->has_peer ? &inbound->peer : &unknown, message->rid,
-                    offer, &facts, &self->effects);
+    facts.is_mute = push_turns_is_mute(download_list_turns(downloads_list(self->downloads)), &self->address,
+                                       clock_now_ms());
+    offers_on_offer(self->offers, inbound->route, &self->address, message->rid, offer, &facts,
+                    &self->effects);
     chunk_map_release(&saved);
 }
 
@@ -249,6 +290,7 @@ static void on_message(void *owner, struct inbound *inbound)
     assert(result == ENVELOPE_OK); /* the peer server saw it */
     (void)result;
     self->connection = inbound->fd;
+    self->address = inbound->has_peer ? inbound->peer : (struct host){{0}};
     if (envelope.kind != KIND_OFFER && envelope.kind != KIND_CLOSE)
         on_answer(self, envelope.rid, inbound);
     else if (message_read(&envelope, &message) && message.kind == KIND_OFFER)
@@ -285,6 +327,7 @@ static size_t asked_bytes(void *owner, int connection)
 static void on_started(void *owner, struct runner *runner)
 {
     struct downloads_offers *self = owner;
+    offers_on_running(self->offers, &runner->file.id, true);
     for (struct pushing *at = self->pushings; at; at = at->next) {
         if (file_id_equal(&at->file, &runner->file.id))
             start_source(self, at, runner);
@@ -292,9 +335,19 @@ static void on_started(void *owner, struct runner *runner)
     run_effects(self);
 }
 
+static void judge_all(struct downloads_offers *self, const struct runner *runner)
+{
+    for (const struct pushing *at = self->pushings; at; at = at->next) {
+        if (at->runner == runner)
+            judge(self, at);
+    }
+}
+
 static void on_stopping(void *owner, struct runner *runner)
 {
     struct downloads_offers *self = owner;
+    judge_all(self, runner);
+    offers_on_running(self->offers, &runner->file.id, false);
     for (struct pushing *at = self->pushings; at; at = at->next) {
         if (at->runner == runner)
             at->runner = NULL;
@@ -311,6 +364,7 @@ static void on_source(void *owner, struct runner *runner, uint32_t source)
         at = at->next;
     if (!at || !about.is_pusher || about.state == SOURCE_READY)
         return;
+    judge(self, at);
     at->runner = NULL;
     struct file_id file = at->file;
     offers_on_dropped(self->offers, at->route, &file, about.is_silent ? ERROR_LIMIT : ERROR_BAD_MESSAGE,
@@ -328,6 +382,7 @@ static void on_kept(void *owner, struct runner *runner, struct blob bits)
 {
     struct downloads_offers *self = owner;
     offers_on_kept(self->offers, &runner->file.id, bits, clock_now_ms());
+    judge_all(self, runner);
 }
 
 static void on_unsaved(void *owner, struct runner *runner, uint32_t chunk)
@@ -359,7 +414,7 @@ static void on_ended(void *owner, const struct listed_download *item)
         offers_on_failed(self->offers, &file, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL,
                          is_full ? "the disk is full" : "the file cannot be written here", &self->effects);
     }
-    download_list_offered(downloads_list(self->downloads), item->number, false);
+    tell_offered(self, &file);
     run_effects(self);
     forget_ended(self);
 }

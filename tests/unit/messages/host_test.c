@@ -94,3 +94,25 @@ Test(host, the_longest_endpoint_fits)
     endpoint_format(&host, 65535, endpoint);
     cr_expect(strcmp(endpoint, "tcp://[abab:abab:abab:abab:abab:abab:abab:abab]:65535") == 0);
 }
+
+Test(host, an_ipv4_address_is_a_block_of_its_own_and_an_ipv6_one_has_64_bits)
+{
+    static const struct {
+        const char *a, *b;
+        bool is_one;
+    } rows[] = {
+        {"192.0.2.7", "192.0.2.7", true},
+        {"192.0.2.7", "192.0.2.8", false},
+        {"127.0.0.1", "128.0.0.1", false},
+        {"2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true},
+        {"2001:db8:0:1::1", "2001:db8:0:2::1", false},
+        {"::ffff:1.2.3.4", "::1", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct host a, b;
+        cr_assert(host_parse(text_of(rows[i].a), &a));
+        cr_assert(host_parse(text_of(rows[i].b), &b));
+        struct host block_a = host_block(&a), block_b = host_block(&b);
+        cr_expect(eq(int, host_equal(&block_a, &block_b), rows[i].is_one), "%s and %s", rows[i].a, rows[i].b);
+    }
+}

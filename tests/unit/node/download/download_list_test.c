@@ -5,55 +5,9 @@
  * files; a full list refuses although something in it is over; what must be kept for the next start is not
  * told.
  */
-#include "node/download/download_list.h"
-
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
-#include <stdio.h>
-#include <string.h>
-
-static struct download_list *list;
-
-static void make_list(void)
-{
-    list = download_list_new();
-}
-
-static void free_list(void)
-{
-    download_list_destroy(&list);
-}
+#include "tests/unit/node/download/download_list_world.h"
 
 TestSuite(download_list, .init = make_list, .fini = free_list, .timeout = 60);
-
-static struct downloads_order order_of(uint32_t file)
-{
-    struct downloads_order order = {.file = {.size = 1000, .name = text_of("film.mkv")}};
-    memcpy(order.file.id.bytes, &file, sizeof file);
-    return order;
-}
-
-static uint32_t add(uint32_t file)
-{
-    struct downloads_order order = order_of(file);
-    uint32_t number = 0;
-    cr_assert(eq(int, download_list_add(list, &order, &number), DOWNLOADS_OK));
-    return number;
-}
-
-/* The number of the one that starts now; 0 for none. */
-static uint32_t start(void)
-{
-    const struct listed_download *item = download_list_start(list);
-    return item ? item->number : 0;
-}
-
-static enum downloads_state state_of(uint32_t number)
-{
-    const struct listed_download *item = download_list_find(list, number);
-    cr_assert(item != NULL);
-    return item->state;
-}
 
 /* Four that run. */
 static void fill_slots(void)
@@ -174,7 +128,7 @@ Test(download_list, what_is_not_there_can_be_neither_paused_nor_resumed_nor_canc
         download_list_failed(list, i, "why");
         download_list_saved(list, i, 5);
         download_list_starved(list, i, true, 0);
-        download_list_offered(list, i, true);
+        download_list_offered(list, i, NULL, 0);
     }
     cr_expect(eq(sz, download_list_count(list), 0));
 }
@@ -282,7 +236,7 @@ Test(download_list, one_without_a_source_keeps_its_slot_while_nobody_waits)
 {
     fill_slots();
     download_list_starved(list, 1, true, 5000);
-    cr_expect(eq(u64, download_list_next_deadline_ms(list), UINT64_MAX));
+    cr_expect(eq(u64, download_list_next_deadline_ms(list, now_ms), UINT64_MAX));
     cr_expect(eq(u32, download_list_yield(list, UINT64_MAX), 0));
 }
 
@@ -292,7 +246,7 @@ Test(download_list, it_makes_room_after_its_time_and_not_before_and_goes_behind)
     uint32_t waiting = add(10);
     download_list_starved(list, 2, true, 5000);
     download_list_starved(list, 2, true, 9000); /* still */
-    cr_expect(eq(u64, download_list_next_deadline_ms(list), 5000 + DOWNLOADS_STARVED_MS));
+    cr_expect(eq(u64, download_list_next_deadline_ms(list, now_ms), 5000 + DOWNLOADS_STARVED_MS));
     cr_expect(eq(u32, download_list_yield(list, 5000 + DOWNLOADS_STARVED_MS - 1), 0));
     cr_expect(eq(u32, download_list_yield(list, 5000 + DOWNLOADS_STARVED_MS), 2));
     cr_expect(eq(int, state_of(2), DOWNLOADS_WAITING));
@@ -329,7 +283,7 @@ Test(download_list, all_of_many_without_a_source_get_their_turn)
     bool had_turn[3 * DOWNLOADS_ACTIVE_MAX + 1] = {false};
     for (uint32_t i = 1; i <= 3 * DOWNLOADS_ACTIVE_MAX; i++)
         add(i);
-    for (uint64_t now_ms = 0; now_ms <= 5 * DOWNLOADS_STARVED_MS; now_ms += 1000) {
+    for (now_ms = 0; now_ms <= 5 * DOWNLOADS_STARVED_MS; now_ms += 1000) {
         uint32_t number;
         while ((number = download_list_yield(list, now_ms)) != 0)
             download_list_stopped(list, number);
@@ -340,100 +294,6 @@ Test(download_list, all_of_many_without_a_source_get_their_turn)
     }
     for (uint32_t i = 1; i <= 3 * DOWNLOADS_ACTIVE_MAX; i++)
         cr_expect(had_turn[i], "download %u", i);
-}
-
-/* Pushes. */
-
-static uint32_t add_pushed(uint32_t file)
-{
-    struct downloads_order order = order_of(file);
-    uint32_t number = 0;
-    order.is_pushed = true;
-    download_list_add(list, &order, &number);
-    return number;
-}
-
-Test(download_list, a_pushed_one_runs_only_while_it_is_offered)
-{
-    uint32_t number = add_pushed(1);
-    cr_expect(eq(u32, start(), 0));
-    download_list_offered(list, number, true);
-    cr_expect(eq(u32, start(), number));
-    download_list_offered(list, number, false);
-    cr_expect(eq(int, state_of(number), DOWNLOADS_WAITING));
-    download_list_stopped(list, number);
-    cr_expect(eq(u32, start(), 0));
-    download_list_offered(list, number, true);
-    cr_expect(eq(u32, start(), number));
-}
-
-Test(download_list, a_pushed_one_that_cannot_start_takes_no_ones_turn)
-{
-    add_pushed(1);
-    uint32_t ordinary = add(2);
-    cr_expect(eq(u32, start(), ordinary));
-}
-
-Test(download_list, a_pushed_one_that_somebody_orders_becomes_an_ordinary_one)
-{
-    uint32_t number = add_pushed(1), again;
-    struct downloads_order order = order_of(1);
-    cr_expect(eq(int, download_list_add(list, &order, &again), DOWNLOADS_THERE_ALREADY));
-    cr_expect(not(download_list_find(list, number)->is_pushed));
-    cr_expect(eq(u32, start(), number));
-}
-
-Test(download_list, an_offer_does_not_resume_what_a_person_paused)
-{
-    uint32_t number = add(1), again;
-    struct downloads_order order = order_of(1);
-    order.is_pushed = true;
-    download_list_pause(list, number);
-    download_list_add(list, &order, &again);
-    cr_expect(eq(int, state_of(number), DOWNLOADS_PAUSED));
-    cr_expect(not(download_list_find(list, number)->is_pushed));
-}
-
-static uint32_t add_offered(uint32_t file)
-{
-    uint32_t number = add_pushed(file);
-    download_list_offered(list, number, true);
-    return number;
-}
-
-Test(download_list, pushed_ones_leave_a_slot_for_the_user)
-{
-    uint32_t last = 0;
-    for (uint32_t i = 1; i <= DOWNLOADS_ACTIVE_MAX; i++)
-        last = add_offered(i);
-    for (uint32_t i = 1; i <= DOWNLOADS_PUSHED_ACTIVE_MAX; i++)
-        cr_expect(ne(u32, start(), 0));
-    cr_expect(eq(u32, start(), 0));
-    uint32_t ordinary = add(99);
-    cr_expect(eq(u32, start(), ordinary));
-    cr_expect(eq(int, state_of(last), DOWNLOADS_WAITING));
-}
-
-Test(download_list, a_slow_push_makes_room_for_a_push_that_waits_and_an_ordinary_one_does_not)
-{
-    uint32_t ordinary = add(99);
-    cr_expect(eq(u32, start(), ordinary));
-    for (uint32_t i = 1; i <= DOWNLOADS_PUSHED_ACTIVE_MAX; i++) {
-        add_offered(i);
-        start();
-    }
-    uint32_t slow = download_list_at(list, 2)->number;
-    download_list_starved(list, ordinary, true, 1000);
-    download_list_starved(list, slow, true, 2000);
-    cr_expect(eq(u32, download_list_yield(list, 2000 + DOWNLOADS_STARVED_MS), 0)); /* nobody waits */
-    uint32_t next = add_offered(50);
-    download_list_stopped(list, ordinary);
-    download_list_cancel(list, ordinary); /* slots are free, but none for pushes */
-    cr_expect(eq(u32, start(), 0));
-    cr_expect(eq(u32, download_list_yield(list, 2000 + DOWNLOADS_STARVED_MS - 1), 0));
-    cr_expect(eq(u32, download_list_yield(list, 2000 + DOWNLOADS_STARVED_MS), slow));
-    download_list_stopped(list, slow);
-    cr_expect(eq(u32, start(), next));
 }
 
 /* Room. */
