@@ -92,6 +92,18 @@ static const struct role_options role_options[] = {
     [SOCKET_PEER_CLIENT] = {ZMQ_DEALER, PAYLOAD_SIZE_MAX + FRAME_OVERHEAD, 2048, 2048, 30000},
 };
 
+/* libzmq cancels the timer of a heartbeat by a walk over those of all connections: with ten thousand nodes a
+ * broker that sent heartbeats of its own would spend a third of a core on them, and stand still once it gets
+ * less. Nodes have a lease, what connects sends heartbeats with a time to live, and the kernel asks those
+ * that send neither. */
+static void leave_the_dead_to_the_kernel(void *socket)
+{
+    set_int(socket, ZMQ_HEARTBEAT_IVL, 0);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, 60);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, 10);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, 3);
+}
+
 void *socket_open(enum socket_role role)
 {
     const struct role_options *options = &role_options[role];
@@ -105,9 +117,13 @@ void *socket_open(enum socket_role role)
     set_int(socket, ZMQ_SNDHWM, options->queue_count_max);
     set_int(socket, ZMQ_RCVHWM, options->inbound_count_max);
     set_int(socket, ZMQ_HANDSHAKE_IVL, 4000);
-    set_int(socket, ZMQ_HEARTBEAT_IVL, 10000);
-    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 25000);
-    set_int(socket, ZMQ_HEARTBEAT_TTL, 30000); /* above 65 s it wraps */
+    if (role == SOCKET_BROKER) {
+        leave_the_dead_to_the_kernel(socket);
+    } else {
+        set_int(socket, ZMQ_HEARTBEAT_IVL, 10000);
+        set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 25000);
+        set_int(socket, ZMQ_HEARTBEAT_TTL, 30000); /* above 65 s it wraps */
+    }
     set_int(socket, ZMQ_LINGER, 500);
     set_int(socket, ZMQ_IPV6, 1);
     set_int(socket, ZMQ_TCP_KEEPALIVE, 1);

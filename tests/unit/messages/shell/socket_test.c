@@ -210,3 +210,20 @@ Test(socket, a_monitor_tells_of_connections_and_their_end_and_does_not_wait)
     monitor_close(router, &monitor);
     socket_close(&router);
 }
+
+Test(socket, a_broker_has_no_timer_for_each_of_its_connections)
+{
+    static const struct {
+        enum socket_role role;
+        int heartbeat_ms;
+    } rows[] = {
+        {SOCKET_BROKER, 0}, {SOCKET_BROKER_CLIENT, 10000}, {SOCKET_PEER, 10000}, {SOCKET_PEER_CLIENT, 10000}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        void *socket = socket_open(rows[i].role);
+        int interval_ms = -1;
+        size_t size = sizeof interval_ms;
+        cr_assert(zero(zmq_getsockopt(socket, ZMQ_HEARTBEAT_IVL, &interval_ms, &size)));
+        cr_expect(eq(int, interval_ms, rows[i].heartbeat_ms), "row %zu", i);
+        socket_close(&socket);
+    }
+}
