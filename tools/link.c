@@ -6,9 +6,32 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *role_name(const struct link *self)
+/* A page is at most 64 KiB anyway. */
+#define PAGE_PEERS 256
+
+static const char *name_of(enum socket_role role)
 {
-    return self->role == SOCKET_BROKER_CLIENT ? "broker" : "node";
+    return role == SOCKET_BROKER_CLIENT ? "broker" : "node";
+}
+
+static uint64_t left_ms(uint64_t start_ms, uint64_t timeout_ms)
+{
+    uint64_t passed_ms = clock_now_ms() - start_ms;
+    return passed_ms < timeout_ms ? timeout_ms - passed_ms : 1;
+}
+
+bool link_find(struct output *output, enum socket_role role, const struct endpoint *endpoint,
+               uint64_t timeout_ms, struct address *ret_address)
+{
+    uint64_t start_ms = clock_now_ms();
+    struct address_list addresses;
+    const char *problem = endpoint_resolve(endpoint, timeout_ms, &addresses);
+    if (problem) {
+        output_error(output, "cannot find the %s %s: %s", name_of(role), endpoint->host, problem);
+        return false;
+    }
+    *ret_address = address_choose(&addresses, left_ms(start_ms, timeout_ms));
+    return true;
 }
 
 bool link_open(struct link *self, struct output *output, enum socket_role role,
@@ -16,14 +39,9 @@ bool link_open(struct link *self, struct output *output, enum socket_role role,
 {
     *self = (struct link){.output = output, .endpoint = *endpoint, .role = role, .timeout_ms = timeout_ms};
     self->start_ms = clock_now_ms();
-    struct address_list addresses;
-    const char *problem = endpoint_resolve(endpoint, timeout_ms, &addresses);
-    if (problem) {
-        output_error(output, "cannot find the %s %s: %s", role_name(self), endpoint->host, problem);
+    struct address address;
+    if (!link_find(output, role, endpoint, timeout_ms, &address))
         return false;
-    }
-    uint64_t passed_ms = clock_now_ms() - self->start_ms;
-    struct address address = address_choose(&addresses, passed_ms < timeout_ms ? timeout_ms - passed_ms : 1);
     self->exchange = exchange_new(role, &address.host, address.port);
     if (!self->exchange)
         output_error(output, "cannot open a socket: %s", strerror(errno));
@@ -35,15 +53,21 @@ void link_close(struct link *self)
     exchange_destroy(&self->exchange);
 }
 
+uint64_t link_left_ms(const struct link *self)
+{
+    return left_ms(self->start_ms, self->timeout_ms);
+}
+
 void link_report(const struct link *self, enum exchange_result result)
 {
     char shown[ENDPOINT_FORMAT_SIZE];
     endpoint_show(&self->endpoint, shown);
     if (result == EXCHANGE_LOST)
-        output_error(self->output, "the %s at %s closed the connection: try again", role_name(self), shown);
+        output_error(self->output, "the %s at %s closed the connection: try again", name_of(self->role),
+                     shown);
     else if (exchange_was_connected(self->exchange))
-        output_error(self->output, "the %s at %s did not answer in time: is it a zswarm %s?", role_name(self),
-                     shown, role_name(self));
+        output_error(self->output, "the %s at %s did not answer in time: is it a zswarm %s?",
+                     name_of(self->role), shown, name_of(self->role));
     else if (self->role == SOCKET_BROKER_CLIENT)
         output_error(self->output, "no broker at %s: start one with 'zbroker', or name one with --broker",
                      shown);
@@ -63,10 +87,10 @@ void link_report_refusal(const struct link *self, const struct message_error *er
     char shown[ENDPOINT_FORMAT_SIZE];
     endpoint_show(&self->endpoint, shown);
     if (error->code == ERROR_UNSUPPORTED || error->code == ERROR_NOT_JOINED)
-        output_error(self->output, "%s is not a %s (%s): it may be a %s", shown, role_name(self),
+        output_error(self->output, "%s is not a %s (%s): it may be a %s", shown, name_of(self->role),
                      error_name(error->code), other_role(self));
     else
-        output_error(self->output, "the %s refused: %s: %.*s", role_name(self), error_name(error->code),
+        output_error(self->output, "the %s refused: %s: %.*s", name_of(self->role), error_name(error->code),
                      (int)error->text.size, error->text.bytes);
 }
 
@@ -90,6 +114,31 @@ bool link_ask(struct link *self, const struct message *request, enum message_kin
             return false;
         }
     }
+}
+
+bool link_list_peers(struct link *self, bool (*take)(void *owner, const struct peer_entry *peer), void *owner)
+{
+    struct message request = {.kind = KIND_PEERS, .rid = random_u64() >> 1, .peers.limit = PAGE_PEERS}, reply;
+    const struct message_peers_ok *page = &reply.peers_ok;
+    size_t listed_count = 0;
+    do {
+        request.rid++;
+        self->start_ms = clock_now_ms();
+        if (!link_ask(self, &request, KIND_PEERS_OK, &reply))
+            return false;
+        for (size_t i = 0; i < page->count; i++) {
+            if (!take(owner, &page->entries[i]))
+                return true;
+        }
+        request.peers.cursor = page->next_cursor;
+        size_t page_count = page->count + reply.dropped_count;
+        listed_count += page_count;
+        if (request.peers.cursor && (page_count == 0 || listed_count > LINK_PEERS_MAX)) {
+            output_error(self->output, "the broker pages without end: its list of nodes may not be all");
+            return false;
+        }
+    } while (request.peers.cursor);
+    return true;
 }
 
 enum exchange_result link_search(struct link *self, struct search *search)

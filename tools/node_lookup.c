@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/node_lookup.h"
 
-#include "messages/shell/loop.h"
 #include "tools/link.h"
-
-/* A page is at most 64 KiB. */
-#define PAGE_PEERS 256
-
-/* 60 000 nodes, more than any broker takes, each with all the tags it may have; one that pages for ever is
- * stopped here. */
-#define PAGES_MAX 1200
 
 struct lookup {
     struct output *output;
@@ -18,36 +10,17 @@ struct lookup {
     size_t count;
 };
 
-static void take(struct lookup *self, const struct peer_entry *peer)
+static bool take(void *owner, const struct peer_entry *peer)
 {
+    struct lookup *self = owner;
     const struct source_entry *source = &peer->source;
     if (!text_equal(source->name, text_of(self->name)) || self->count == NODE_LOOKUP_MAX)
-        return;
+        return true;
     for (size_t i = 0; i < self->count; i++) {
         if (node_id_equal(&self->places[i].node, &source->node))
-            return; /* it moved from one page to the next */
+            return true; /* it moved from one page to the next */
     }
     self->places[self->count++] = (struct node_place){source->node, source->host, source->port};
-}
-
-/* False after an error: an unfinished list proves nothing. */
-static bool read_pages(struct lookup *self, struct link *link)
-{
-    struct message request = {.kind = KIND_PEERS, .peers = {.limit = PAGE_PEERS}}, reply;
-    do {
-        request.rid++;
-        link->start_ms = clock_now_ms();
-        if (!link_ask(link, &request, KIND_PEERS_OK, &reply))
-            return false;
-        for (size_t i = 0; i < reply.peers_ok.count; i++)
-            take(self, &reply.peers_ok.entries[i]);
-        request.peers.cursor = reply.peers_ok.next_cursor;
-        if (request.peers.cursor &&
-            (reply.peers_ok.count + reply.dropped_count == 0 || request.rid == PAGES_MAX)) {
-            output_error(self->output, "the broker pages without end: name the node with --to HOST:PORT");
-            return false;
-        }
-    } while (request.peers.cursor);
     return true;
 }
 
@@ -75,10 +48,10 @@ bool node_lookup(struct output *output, const struct endpoint *broker, uint64_t 
 {
     struct lookup self = {.output = output, .name = name};
     struct link link;
-    bool is_listed =
-        link_open(&link, output, SOCKET_BROKER_CLIENT, broker, timeout_ms) && read_pages(&self, &link);
+    bool is_listed = link_open(&link, output, SOCKET_BROKER_CLIENT, broker, timeout_ms) &&
+                     link_list_peers(&link, take, &self);
     link_close(&link);
-    if (!is_listed)
+    if (!is_listed) /* an unfinished list proves nothing */
         return false;
     if (self.count == 1) {
         *ret_place = self.places[0];

@@ -2,7 +2,7 @@
 /* zget: fetches files from all nodes that have them. Options, and what is printed; see tools/get/transfer.h
  * for one file. */
 #include "messages/shell/socket.h"
-#include "tools/cli/options.h"
+#include "tools/cli/program.h"
 #include "tools/get/folder.h"
 #include "tools/get/transfer.h"
 
@@ -75,6 +75,7 @@ static const struct cli_program program = {
                "moment, the same command goes on where it was. NAME/ is a folder; its files\n"
                "land in DIR under the path that they are shared by.",
     .options = options,
+    .is_json = &settings.is_json,
     .example = "zget -d /tmp ubuntu.iso",
     .exits = "0 done, 1 not found (proven), 2 error, 3 incomplete: nodes silent or\n"
              "            sources gone, 4 several different files match",
@@ -134,27 +135,19 @@ static unsigned io_threads(void)
 
 int main(int argc, char **argv)
 {
-    int operand;
-    char *error = NULL;
-    enum options_result result = options_read(&program, argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct output *output = output_new(program.name, settings.is_json);
+    struct output *output = program_start(&program, &argc, &argv);
     bool is_piped = settings.transfer.output && strcmp(settings.transfer.output, "-") == 0;
     process_start(io_threads());
-    if (result == OPTIONS_WRONG)
-        output_error(output, "%s", error);
-    else if (operand == argc)
+    if (argc == 0)
         output_error(output, "nothing to fetch (see zget --help; a NAME that begins with - comes behind --)");
-    else if (settings.transfer.output && argc - operand > 1)
+    else if (settings.transfer.output && argc > 1)
         output_error(output, "-o names one file: give one NAME, or use -d");
     else if (is_piped && settings.is_json)
         output_error(output, "-o - and --json both need stdout: choose one");
     else
-        fetch_all(output, argv + operand, argc - operand);
+        fetch_all(output, argv, argc);
     process_finish();
     option_texts_release(&settings.includes);
     option_texts_release(&settings.excludes);
-    free(error);
     return output_finish(&output);
 }

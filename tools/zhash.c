@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Prints the id and root of files, hashed on all cores; results come in the order of the arguments. */
 #include "node/shell/share/file_hash.h"
-#include "tools/cli/options.h"
 #include "tools/cli/output.h"
+#include "tools/cli/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +31,7 @@ static const struct cli_program program = {
     .operands = "FILE...",
     .summary = "Prints ID ROOT SIZE NAME of each file, as every node would.",
     .options = options,
+    .is_json = &settings.is_json,
     .example = "zhash ubuntu.iso",
     .exits = "0 done, 2 error (the other files are hashed all the same)",
 };
@@ -170,18 +171,10 @@ static void run(struct output *output, char **names, size_t count)
 
 int main(int argc, char **argv)
 {
-    int operand;
-    char *error = NULL;
-    enum options_result result = options_read(&program, argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct output *output = output_new(program.name, settings.is_json);
-    if (result == OPTIONS_WRONG)
-        output_error(output, "%s", error);
-    else if (operand == argc)
+    struct output *output = program_start(&program, &argc, &argv);
+    if (argc == 0)
         output_error(output, "no file given (see zhash --help)");
     else
-        run(output, argv + operand, (size_t)(argc - operand));
-    free(error);
+        run(output, argv, (size_t)argc);
     return output_finish(&output);
 }

@@ -2,12 +2,10 @@
 /* Lists the files of one node. */
 #include "messages/shell/loop.h"
 #include "node/serve/listing.h"
-#include "tools/cli/options.h"
+#include "tools/cli/program.h"
 #include "tools/cli/rows.h"
 #include "tools/cli/value.h"
 #include "tools/link.h"
-
-#include <stdlib.h>
 
 static struct {
     bool is_json;
@@ -25,6 +23,7 @@ static const struct cli_program program = {
     .operands = "HOST:PORT [PREFIX]",
     .summary = "Lists the files of one node whose names begin with PREFIX.",
     .options = options,
+    .is_json = &settings.is_json,
     .example = "zls 10.0.0.7:9123 music/",
     .exits = "0 listed, 1 no such file, 2 error,\n            3 not all of them: the share kept changing",
 };
@@ -76,9 +75,8 @@ static void list(struct output *output, const struct endpoint *node, struct text
         link_close(&link);
         return;
     }
-    uint64_t now_ms = clock_now_ms(), passed_ms = now_ms - link.start_ms, count;
-    uint64_t left_ms = passed_ms < settings.timeout_ms ? settings.timeout_ms - passed_ms : 1;
-    struct listing *listing = listing_new(prefix, 1, random_u64(), left_ms, now_ms);
+    uint64_t count;
+    struct listing *listing = listing_new(prefix, 1, random_u64(), link_left_ms(&link), clock_now_ms());
     enum exchange_result result = run(output, &link, listing, &count);
     if (listing_state(listing) == LISTING_REFUSED) {
         struct message_error error = listing_error(listing);
@@ -100,31 +98,23 @@ static void list(struct output *output, const struct endpoint *node, struct text
 
 int main(int argc, char **argv)
 {
-    int operand;
-    char *error = NULL;
-    enum options_result result = options_read(&program, argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct output *output = output_new(program.name, settings.is_json);
+    struct output *output = program_start(&program, &argc, &argv);
     process_start(1);
     struct endpoint node;
-    if (result == OPTIONS_WRONG) {
-        output_error(output, "%s", error);
-    } else if (argc - operand < 1 || argc - operand > 2) {
+    if (argc < 1 || argc > 2) {
         output_error(output, "expected HOST:PORT and at most one PREFIX (see zls --help)");
-    } else if (!endpoint_parse(argv[operand], 0, &node)) {
+    } else if (!endpoint_parse(argv[0], 0, &node)) {
         output_error(output,
                      "'%s' is not a node's address: expected HOST:PORT; 'zpeers' lists the nodes with theirs",
-                     argv[operand]);
+                     argv[0]);
     } else {
-        struct text prefix = text_of(argc - operand == 2 ? argv[operand + 1] : "");
+        struct text prefix = text_of(argc == 2 ? argv[1] : "");
         const char *problem = text_problem(prefix.bytes, LIST_PREFIX_SIZE_MAX);
         if (problem)
             output_error(output, "'%s' %s", prefix.bytes, problem);
         else
             list(output, &node, prefix);
     }
-    free(error);
     process_finish();
     return output_finish(&output);
 }

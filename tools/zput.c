@@ -4,9 +4,10 @@
 #include "messages/shell/socket.h"
 #include "node/content/layout.h"
 #include "node/shell/push/push.h"
-#include "tools/cli/options.h"
+#include "tools/cli/program.h"
 #include "tools/cli/value.h"
 #include "tools/get/bar.h"
+#include "tools/link.h"
 #include "tools/node_lookup.h"
 
 #include <errno.h>
@@ -67,6 +68,7 @@ static const struct cli_program program = {
                "lacks is sent; interrupted, the same command goes on. FILE may be an unfinished\n"
                "download: then its verified chunks are offered.",
     .options = options,
+    .is_json = &settings.is_json,
     .example = "zput --to 10.0.0.7:9123 holiday.mp4",
     .exits = "0 stored (a part: saved), 1 no such node (proven), 2 error, or\n"
              "            refused, 3 the node vanished or stays silent, 4 several of that name",
@@ -220,16 +222,9 @@ static bool find_node(struct output *output, struct node_place *ret_place, bool 
     *ret_is_expected = !settings.has_to;
     if (!settings.has_to)
         return node_lookup(output, &settings.broker, settings.timeout_ms, settings.to_name, ret_place);
-    struct address_list addresses;
-    uint64_t start_ms = clock_now_ms();
-    const char *problem = endpoint_resolve(&settings.to, settings.timeout_ms, &addresses);
-    if (problem) {
-        output_error(output, "cannot find the node %s: %s", settings.to.host, problem);
+    struct address address;
+    if (!link_find(output, SOCKET_PEER_CLIENT, &settings.to, settings.timeout_ms, &address))
         return false;
-    }
-    uint64_t passed_ms = clock_now_ms() - start_ms;
-    struct address address =
-        address_choose(&addresses, passed_ms < settings.timeout_ms ? settings.timeout_ms - passed_ms : 1);
     ret_place->host = address.host;
     ret_place->port = address.port;
     return true;
@@ -274,23 +269,15 @@ static void run(struct output *output, char **paths, int count)
 
 int main(int argc, char **argv)
 {
-    int operand;
-    char *error = NULL;
-    enum options_result result = options_read(&program, argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct output *output = output_new(program.name, settings.is_json);
+    struct output *output = program_start(&program, &argc, &argv);
     process_start(1);
-    if (result == OPTIONS_WRONG)
-        output_error(output, "%s", error);
-    else if (settings.has_to == (settings.to_name != NULL))
+    if (settings.has_to == (settings.to_name != NULL))
         output_error(output, "name one node: --to HOST:PORT, or --to-name NAME (see zput --help)");
-    else if (operand == argc)
+    else if (argc == 0)
         output_error(output, "nothing to push (see zput --help)");
     else
-        run(output, argv + operand, argc - operand);
+        run(output, argv, argc);
     process_finish();
     free(settings.to_name);
-    free(error);
     return output_finish(&output);
 }

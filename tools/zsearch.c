@@ -2,7 +2,7 @@
 /* Asks every node for files, by way of the broker, and proves the answer. */
 #include "messages/shell/loop.h"
 #include "node/link/search.h"
-#include "tools/cli/options.h"
+#include "tools/cli/program.h"
 #include "tools/cli/rows.h"
 #include "tools/cli/value.h"
 #include "tools/link.h"
@@ -47,6 +47,7 @@ static const struct cli_program program = {
     .operands = "TEXT...",
     .summary = "Finds files on all machines: without a mode, those whose name has all words.",
     .options = options,
+    .is_json = &settings.is_json,
     .example = "zsearch --min-size 1M annual report",
     .exits = "0 found, 1 not found and proven, 2 error,\n"
              "            3 not found but some nodes were silent",
@@ -194,9 +195,7 @@ static void search_text(struct output *output, const char *text)
     if (!terms_of(output, text, &terms) ||
         !link_open(&link, output, SOCKET_BROKER_CLIENT, &settings.broker, settings.timeout_ms))
         return;
-    uint64_t now_ms = clock_now_ms(), passed_ms = now_ms - link.start_ms;
-    uint64_t left_ms = passed_ms < settings.timeout_ms ? settings.timeout_ms - passed_ms : 1;
-    struct search *search = search_new(&terms, 1, left_ms, now_ms);
+    struct search *search = search_new(&terms, 1, link_left_ms(&link), clock_now_ms());
     enum exchange_result result = link_search(&link, search);
     report(output, &link, search, result);
     search_destroy(&search);
@@ -205,23 +204,15 @@ static void search_text(struct output *output, const char *text)
 
 int main(int argc, char **argv)
 {
-    int operand;
-    char *error = NULL;
-    enum options_result result = options_read(&program, argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct output *output = output_new(program.name, settings.is_json);
+    struct output *output = program_start(&program, &argc, &argv);
     process_start(1);
-    if (result == OPTIONS_WRONG) {
-        output_error(output, "%s", error);
-    } else if (operand == argc) {
+    if (argc == 0) {
         output_error(output, "nothing to search for (see zsearch --help)");
     } else {
-        char *text = join(argv + operand, argc - operand);
+        char *text = join(argv, argc);
         search_text(output, text ? text : "");
         free(text);
     }
-    free(error);
     process_finish();
     return output_finish(&output);
 }

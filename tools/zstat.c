@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Prints the broker's figures. */
-#include "tools/cli/options.h"
+#include "tools/cli/program.h"
 #include "tools/link.h"
-
-#include <stdlib.h>
 
 static struct {
     struct endpoint broker;
@@ -21,6 +19,7 @@ static const struct cli_program program = {
     .operands = "",
     .summary = "Prints the broker's figures since it started.",
     .options = options,
+    .is_json = &settings.is_json,
     .example = "zstat --json",
     .exits = "0 printed, 2 error",
 };
@@ -51,24 +50,16 @@ static void print_status(struct output *output, const struct message_status_ok *
 
 int main(int argc, char **argv)
 {
-    int operand;
-    char *error = NULL;
-    enum options_result result = options_read(&program, argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct output *output = output_new(program.name, settings.is_json);
+    struct output *output = program_start(&program, &argc, &argv);
     process_start(1);
     struct link link = {.exchange = NULL};
     struct message request = {.kind = KIND_STATUS, .rid = 1}, reply;
-    if (result == OPTIONS_WRONG)
-        output_error(output, "%s", error);
-    else if (operand < argc)
-        output_error(output, "unexpected argument '%s' (see zstat --help)", argv[operand]);
+    if (argc > 0)
+        output_error(output, "unexpected argument '%s' (see zstat --help)", argv[0]);
     else if (link_open(&link, output, SOCKET_BROKER_CLIENT, &settings.broker, settings.timeout_ms) &&
              link_ask(&link, &request, KIND_STATUS_OK, &reply))
         print_status(output, &reply.status_ok);
     link_close(&link);
-    free(error);
     process_finish();
     return output_finish(&output);
 }

@@ -34,6 +34,7 @@ struct cli_program {
     const char *operands;             /* "TEXT..."; "" for none */
     const char *summary;              /* one line */
     const struct cli_option *options; /* ends with a row without name */
+    const bool *is_json;              /* what --json sets; NULL where there is none */
     const char *example;              /* one command line */
     const char *exits;                /* "0 found, 1 ..."; lines end with \n but for the last */
 };

@@ -104,22 +104,12 @@ static void keep_hint(struct gather *self, struct search *search)
     }
 }
 
-/* All nodes, when the search could not name all that have something. */
-static bool add_peers(struct gather *self, struct link *link)
+static bool add_peer(void *owner, const struct peer_entry *peer)
 {
-    struct message request = {.kind = KIND_PEERS, .rid = random_u64() >> 1}, reply;
-    do {
-        request.rid++;
-        if (!link_ask(link, &request, KIND_PEERS_OK, &reply))
-            return false;
-        for (size_t i = 0; i < reply.peers_ok.count; i++) {
-            const struct source_entry *source = &reply.peers_ok.entries[i].source;
-            gather_add_node(self, &(struct optional_node_id){true, source->node}, &source->host,
-                            source->port);
-        }
-        request.peers.cursor = reply.peers_ok.next_cursor;
-    } while (request.peers.cursor != 0 && !self->result->is_cut);
-    return true;
+    struct gather *self = owner;
+    const struct source_entry *source = &peer->source;
+    gather_add_node(self, &(struct optional_node_id){true, source->node}, &source->host, source->port);
+    return !self->result->is_cut;
 }
 
 static bool search_nodes(struct gather *self, const struct endpoint *broker)
@@ -142,7 +132,7 @@ static bool search_nodes(struct gather *self, const struct endpoint *broker)
             gather_report_full(self);
         keep_hint(self, search);
         if (is_done && !self->takes_found && counts.positive > self->result->node_count)
-            is_done = add_peers(self, &link);
+            is_done = link_list_peers(&link, add_peer, self); /* all, for the search did not name all */
     }
     link_close(&link);
     search_destroy(&search);
