@@ -6,8 +6,8 @@
  * download_layer.c share.
  */
 
-#include "node/content/verifier.h"
 #include "node/download/download.h"
+#include "node/download/verifier.h"
 #include "node/rate/meter.h"
 #include "node/rate/rate_limit.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef NODE_CONTENT_VERIFIER_H
-#define NODE_CONTENT_VERIFIER_H
+#ifndef NODE_DOWNLOAD_VERIFIER_H
+#define NODE_DOWNLOAD_VERIFIER_H
 
 /*
  * Checks chunks that are larger than a block: collects the hashes of their blocks and, when a chunk is whole,

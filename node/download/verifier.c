@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "node/content/verifier.h"
+#include "node/download/verifier.h"
 
 #include "node/content/tree.h"
 

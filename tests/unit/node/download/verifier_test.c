@@ -4,7 +4,7 @@
  * several is never found, a new source answers for what the last one in its slot sent.
  */
 #include "node/content/tree.h"
-#include "node/content/verifier.h"
+#include "node/download/verifier.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
