@@ -144,10 +144,15 @@ void entry_set_state(struct share_index *self, struct entry *entry, enum share_s
     }
 }
 
+int entry_compare_name(const struct entry *a, const struct entry *b)
+{
+    return text_compare(a->file.name, b->file.name);
+}
+
 int entry_compare_base(const struct entry *a, const struct entry *b)
 {
     int order = text_compare(name_base(a->file.name), name_base(b->file.name));
-    return order ? order : text_compare(a->file.name, b->file.name);
+    return order ? order : entry_compare_name(a, b);
 }
 
 void share_index_count_change(struct share_index *self, bool was_settled, bool ready_changed)

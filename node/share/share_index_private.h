@@ -4,7 +4,7 @@
 
 /*
  * The tables behind share_index.h: share_merge.c takes over what a scan found, share_names.c names it,
- * share_index.c changes single files, share_lookup.c reads.
+ * share_index.c changes single files, share_lookup.c reads; share_entries.h searches and splices a table.
  *
  * Invariants: the four arrays hold the same `count` entries, each in its order; `ids` holds exactly the
  * ready ones, those with one id as a list in order of name; all marks are MARK_KEPT but during a merge.
@@ -56,6 +56,8 @@ struct share_index {
     bool is_complete; /* the last outcome */
     struct asked *asked;
 };
+
+int entry_compare_name(const struct entry *a, const struct entry *b);
 
 /* Order of base name, then of whole name. */
 int entry_compare_base(const struct entry *a, const struct entry *b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "node/share/share_index_private.h"
+#include "node/share/share_entries.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -12,17 +12,15 @@ bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
            a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 
+static int compare_handle(const struct entry *a, const struct entry *b)
+{
+    return a->file.handle < b->file.handle ? -1 : a->file.handle > b->file.handle;
+}
+
 size_t share_index_handle_bound(const struct share_index *self, uint64_t handle)
 {
-    size_t begin = 0, end = self->count;
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-        if (self->by_handle[middle]->file.handle < handle)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
+    struct entry key = {.file = {.handle = handle}};
+    return entries_bound(self->by_handle, 0, self->count, &key, compare_handle);
 }
 
 const struct shared_file *share_index_next_unhashed(const struct share_index *self, uint64_t after)
@@ -62,15 +60,8 @@ const struct shared_file *share_index_by_id(const struct share_index *self, cons
 
 size_t share_index_lower_bound(const struct share_index *self, struct text name)
 {
-    size_t begin = 0, end = self->count;
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-        if (text_compare(self->by_name[middle]->file.name, name) < 0)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
+    struct entry key = {.file = {.name = name}};
+    return entries_bound(self->by_name, 0, self->count, &key, entry_compare_name);
 }
 
 size_t share_index_count(const struct share_index *self)
@@ -84,18 +75,16 @@ const struct shared_file *share_index_at(const struct share_index *self, size_t 
     return &self->by_name[position]->file;
 }
 
+static int compare_base(const struct entry *entry, const struct entry *base)
+{
+    return text_compare(name_base(entry->file.name), base->file.name);
+}
+
 /* The position in by_base of the first file whose base name is not below `base`. */
 static size_t base_bound(const struct share_index *self, struct text base)
 {
-    size_t begin = 0, end = self->count;
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-        if (text_compare(name_base(self->by_base[middle]->file.name), base) < 0)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
+    struct entry key = {.file = {.name = base}};
+    return entries_bound(self->by_base, 0, self->count, &key, compare_base);
 }
 
 /* What there is no room for is asked for again. */

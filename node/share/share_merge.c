@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Takes over what a scan found, in whole or in part. */
-#include "node/share/share_index_private.h"
+#include "node/share/share_entries.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A list of entries that grows. */
-struct entries {
-    struct entry **items;
-    size_t count, room;
-};
-
-static void entries_add(struct entries *self, struct entry *entry)
-{
-    if (self->count == self->room) {
-        self->room = self->room ? self->room * 2 : 64;
-        self->items = realloc(self->items, self->room * sizeof(struct entry *));
-        assert(self->items);
-    }
-    self->items[self->count++] = entry;
-}
 
 /* What a merge changes. */
 struct merge {
@@ -33,67 +17,32 @@ struct merge {
     bool ready_changed;
 };
 
-/* Orders */
+/* Places */
 
-static int compare_place(uint32_t share, const char *place, const struct entry *entry)
+static int compare_place(const struct entry *a, const struct entry *b)
 {
-    if (share != entry->file.share)
-        return share < entry->file.share ? -1 : 1;
-    return strcmp(place, entry->file.place);
+    if (a->file.share != b->file.share)
+        return a->file.share < b->file.share ? -1 : 1;
+    return strcmp(a->file.place, b->file.place);
 }
 
-static int entry_compare_place(const struct entry *a, const struct entry *b)
+static struct entry place_key(uint32_t share, const char *place)
 {
-    return compare_place(a->file.share, a->file.place, b);
+    return (struct entry){.file = {.share = share, .place = place}};
 }
 
-static int entry_compare_name(const struct entry *a, const struct entry *b)
-{
-    return text_compare(a->file.name, b->file.name);
-}
-
-typedef int compare_entries(const struct entry *a, const struct entry *b);
-
-static int compare_with(const void *a, const void *b, void *compare)
-{
-    compare_entries **function = compare;
-    return (*function)(*(struct entry *const *)a, *(struct entry *const *)b);
-}
-
-static void sort_entries(struct entries *self, compare_entries *compare)
-{
-    if (self->count > 1)
-        qsort_r(self->items, self->count, sizeof(struct entry *), compare_with, &compare);
-}
-
-/*
- * The position in by_place of the first entry that is not before the place; none before `begin` is. Looks
- * near first, for what is found together mostly belongs together.
- */
-static size_t place_bound_from(const struct share_index *self, size_t begin, uint32_t share,
-                               const char *place)
-{
-    size_t end = self->count;
-    for (size_t step = 1; step < end - begin; step *= 2) {
-        if (compare_place(share, place, self->by_place[begin + step - 1]) <= 0) {
-            end = begin + step - 1;
-            break;
-        }
-        begin += step;
-    }
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-        if (compare_place(share, place, self->by_place[middle]) > 0)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
-}
-
+/* The position in by_place of the first entry that is not before the place. */
 static size_t place_bound(const struct share_index *self, uint32_t share, const char *place)
 {
-    return place_bound_from(self, 0, share, place);
+    struct entry key = place_key(share, place);
+    return entries_bound(self->by_place, 0, self->count, &key, compare_place);
+}
+
+/* The entry at that position of by_place, if it is of the place of the key; else NULL. */
+static struct entry *entry_at(const struct share_index *self, size_t position, const struct entry *key)
+{
+    struct entry *entry = position < self->count ? self->by_place[position] : NULL;
+    return entry && compare_place(entry, key) == 0 ? entry : NULL;
 }
 
 /* What lies below `folder` is from `folder/` up to `folder0`, for '0' comes after '/'. */
@@ -119,6 +68,15 @@ static void mark_gone(struct merge *merge, struct entry *entry)
     entries_add(&merge->seen_gone, entry);
 }
 
+/* The file of that very place. */
+static void mark_one(const struct share_index *self, struct merge *merge, const struct scanned_folder *place)
+{
+    struct entry key = place_key(place->share, place->name);
+    struct entry *entry = entry_at(self, place_bound(self, place->share, place->name), &key);
+    if (entry)
+        mark_gone(merge, entry);
+}
+
 static int compare_component(const void *key, const void *item)
 {
     const struct text *component = key;
@@ -129,10 +87,8 @@ static int compare_component(const void *key, const void *item)
 static void mark_folder(struct share_index *self, struct merge *merge, const struct scanned_folder *folder)
 {
     size_t prefix_size = *folder->name ? strlen(folder->name) + 1 : 0;
-    size_t position = place_bound(self, folder->share, folder->name);
-    if (position < self->count && compare_place(folder->share, folder->name, self->by_place[position]) == 0)
-        mark_gone(merge, self->by_place[position]); /* it was a file */
-    position = bound_below(self, folder->share, folder->name, '/');
+    mark_one(self, merge, folder); /* it was a file */
+    size_t position = bound_below(self, folder->share, folder->name, '/');
     size_t end = bound_below(self, folder->share, folder->name, '0');
     while (position < end) {
         struct entry *entry = self->by_place[position];
@@ -153,9 +109,7 @@ static void mark_folder(struct share_index *self, struct merge *merge, const str
 
 static void mark_place(struct share_index *self, struct merge *merge, const struct scanned_folder *place)
 {
-    size_t position = place_bound(self, place->share, place->name);
-    if (position < self->count && compare_place(place->share, place->name, self->by_place[position]) == 0)
-        mark_gone(merge, self->by_place[position]);
+    mark_one(self, merge, place);
     size_t end = bound_below(self, place->share, place->name, '0');
     for (size_t i = bound_below(self, place->share, place->name, '/'); i < end; i++)
         mark_gone(merge, self->by_place[i]);
@@ -271,9 +225,11 @@ static size_t take_found(struct share_index *self, struct merge *merge, struct s
         struct scanned_file *found = &outcome->files[i];
         if (i > 0 && compare_found(found - 1, found) == 0)
             continue; /* looked at twice */
-        position = place_bound_from(self, position, found->share, found->name);
-        struct entry *entry = position < self->count ? self->by_place[position] : NULL;
-        if (!entry || compare_place(found->share, found->name, entry) != 0) {
+        struct entry key = place_key(found->share, found->name);
+        /* what is found together mostly belongs together */
+        position = entries_bound_near(self->by_place, position, self->count, &key, compare_place);
+        struct entry *entry = entry_at(self, position, &key);
+        if (!entry) {
             fresh[fresh_count++] = (struct fresh_file){.found = found};
             continue;
         }
@@ -328,7 +284,7 @@ static void carry_roots(struct share_index *self, struct merge *merge)
 {
     if (merge->gone.count == 0)
         return;
-    sort_entries(&merge->gone, entry_compare_inode);
+    entries_sort(&merge->gone, entry_compare_inode);
     for (size_t i = 0; i < merge->added.count; i++) {
         struct entry *entry = merge->added.items[i];
         struct entry **found = bsearch(&entry->file.stamp.inode, merge->gone.items, merge->gone.count,
@@ -344,60 +300,6 @@ static void carry_roots(struct share_index *self, struct merge *merge)
 }
 
 /* Tables */
-
-static size_t bound_from(struct entry *const *items, size_t begin, size_t end, const struct entry *entry,
-                         compare_entries *compare)
-{
-    for (size_t step = 1; step < end - begin; step *= 2) { /* near first, as above */
-        if (compare(items[begin + step - 1], entry) >= 0) {
-            end = begin + step - 1;
-            break;
-        }
-        begin += step;
-    }
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-        if (compare(items[middle], entry) < 0)
-            begin = middle + 1;
-        else
-            end = middle;
-    }
-    return begin;
-}
-
-/* Takes `gone` out of a table and puts `added` in; copies what is between. */
-static void splice(struct entry ***table, size_t count, struct merge *merge, compare_entries *compare)
-{
-    struct entries *gone = &merge->gone, *added = &merge->added;
-    sort_entries(gone, compare);
-    sort_entries(added, compare);
-    struct entry **old = *table;
-    struct entry **spliced = malloc((count - gone->count + added->count + 1) * sizeof(struct entry *));
-    assert(spliced);
-    size_t from = 0, to = 0;
-    for (size_t g = 0, a = 0; g < gone->count || a < added->count;) {
-        bool is_gone =
-            a == added->count || (g < gone->count && compare(gone->items[g], added->items[a]) <= 0);
-        struct entry *next = is_gone ? gone->items[g] : added->items[a];
-        size_t position = bound_from(old, from, count, next, compare);
-        while (is_gone && old[position] != next) /* a moment of two with one name: the other is new */
-            position++;
-        if (position > from) /* an empty table has no address */
-            memcpy(spliced + to, old + from, (position - from) * sizeof(struct entry *));
-        to += position - from;
-        from = position + is_gone;
-        if (is_gone) {
-            g++;
-        } else {
-            spliced[to++] = next;
-            a++;
-        }
-    }
-    if (count > from)
-        memcpy(spliced + to, old + from, (count - from) * sizeof(struct entry *));
-    free(old);
-    *table = spliced;
-}
 
 static int compare_handles(const void *a, const void *b)
 {
@@ -448,11 +350,11 @@ static void rebuild(struct share_index *self, struct merge *merge)
     for (size_t i = 0; i < merge->added.count; i++)
         entry_set_state(self, merge->added.items[i], SHARE_UNHASHED);
     carry_roots(self, merge);
-    sort_entries(&merge->added, entry_compare_name);
+    entries_sort(&merge->added, entry_compare_name);
     splice_handles(self, merge);
-    splice(&self->by_name, self->count, merge, entry_compare_name);
-    splice(&self->by_base, self->count, merge, entry_compare_base);
-    splice(&self->by_place, self->count, merge, entry_compare_place);
+    entries_splice(&self->by_name, self->count, &merge->gone, &merge->added, entry_compare_name);
+    entries_splice(&self->by_base, self->count, &merge->gone, &merge->added, entry_compare_base);
+    entries_splice(&self->by_place, self->count, &merge->gone, &merge->added, compare_place);
     self->count = self->count - merge->gone.count + merge->added.count;
     for (size_t i = 0; i < merge->gone.count; i++) {
         entry_set_state(self, merge->gone.items[i], SHARE_UNREADABLE); /* out of every count */
