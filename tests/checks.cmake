@@ -41,3 +41,9 @@ endif()
 # The floor for tests/bench/search.
 add_executable(bench_relay bench/relay.c)
 target_link_libraries(bench_relay PRIVATE zswarm_flags PkgConfig::ZMQ)
+
+# What tests/faults and power_loss_test.py preload.
+add_library(disk_record MODULE faults/disk_record.c)
+set_target_properties(disk_record PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+target_compile_definitions(disk_record PRIVATE _GNU_SOURCE)
+target_compile_options(disk_record PRIVATE -Wall -Wextra)
