@@ -142,16 +142,21 @@ struct download_source download_source_at(const struct download *self, uint32_t 
     };
 }
 
-void download_start(struct download *self, uint64_t now_ms, struct download_effects *effects)
+void download_go_on(struct download *self, uint64_t now_ms, struct download_effects *effects)
 {
-    self->is_started = true;
-    self->progress_at_ms = now_ms;
     if (self->lacking_count == 0) {
         self->is_over = true;
         download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
         return;
     }
     download_schedule(self, now_ms, effects);
+}
+
+void download_start(struct download *self, uint64_t now_ms, struct download_effects *effects)
+{
+    self->is_started = true;
+    self->progress_at_ms = now_ms;
+    download_go_on(self, now_ms, effects);
 }
 
 static void on_have(struct download *self, uint32_t index, const struct message *message, uint64_t now_ms,

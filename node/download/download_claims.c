@@ -51,12 +51,7 @@ void download_on_checked(struct download *self, uint32_t chunk, bool is_right, u
         download_something_changed(self);
         download_emit(effects, DOWNLOAD_UNSAVED, UINT32_MAX)->chunk = chunk;
     }
-    if (self->lacking_count == 0) {
-        self->is_over = true;
-        download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
-        return;
-    }
-    download_schedule(self, now_ms, effects);
+    download_go_on(self, now_ms, effects);
 }
 
 void download_doubt(struct download *self, uint64_t now_ms, struct download_effects *effects)

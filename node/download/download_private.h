@@ -99,6 +99,9 @@ struct download_effect *download_emit(struct download_effects *effects, enum dow
 void download_send(struct download_effects *effects, uint32_t source, const struct message *message);
 uint64_t download_next_rid(struct download *self, uint32_t slot);
 
+/* After chunks were saved or found: it is complete, or more is asked for. */
+void download_go_on(struct download *self, uint64_t now_ms, struct download_effects *effects);
+
 /* Sources: from their address to the end (download_sources.c). */
 void download_source_left(struct download *self, uint32_t source, const char *reason, uint64_t now_ms,
                           struct download_effects *effects);

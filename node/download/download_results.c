@@ -97,10 +97,5 @@ void download_on_processed(struct download *self, uint32_t ticket, const struct 
     } else {
         on_chunks(self, &read, now_ms, effects);
     }
-    if (self->lacking_count == 0) {
-        self->is_over = true;
-        download_emit(effects, DOWNLOAD_COMPLETE, UINT32_MAX);
-        return;
-    }
-    download_schedule(self, now_ms, effects);
+    download_go_on(self, now_ms, effects);
 }
