@@ -223,9 +223,9 @@ class Lab:
             self.hosts[name] = host
         return self.hosts[name]
 
-    def line(self, a, b, program, delay_us, rate_bits, queue_bytes):
+    def line(self, a, b, program, delay_us, rate_bits, queue_bytes, *weather):
         """A long line between two hosts: (job, address of a, address of b)."""
-        job = self.start(program, "long0", a.space, b.space, delay_us, rate_bits, queue_bytes)
+        job = self.start(program, "long0", a.space, b.space, delay_us, rate_bits, queue_bytes, *weather)
         job.wait_text("ready")
         addresses = "10.78.0.1", "10.78.0.2"
         for host, address in zip((a, b), addresses):
