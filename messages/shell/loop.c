@@ -60,13 +60,19 @@ static void on_signal(void *owner)
     self->is_stopping = true;
 }
 
-/* For the signalfd to get them. */
-static sigset_t block_signals(void)
+sigset_t stop_signals(void)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    return set;
+}
+
+/* For the signalfd to get them. */
+static sigset_t block_signals(void)
+{
+    sigset_t set = stop_signals();
     sigprocmask(SIG_BLOCK, &set, NULL);
     return set;
 }

@@ -4,10 +4,10 @@
 
 /*
  * The one thread that owns all sockets of a process: waits for sockets, file descriptors and deadlines, and
- * calls the part that each belongs to. Signals (SIGINT, SIGTERM) arrive as loop_stop_signal(), not in a
- * handler.
+ * calls the part that each belongs to. SIGINT and SIGTERM end loop_run(); there is no handler.
  */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,6 +45,9 @@ void loop_catch_signal(struct loop *self, int number, void (*caught)(void *owner
 /* Runs until loop_stop(), from a callback or by a signal. Returns the signal that ended it, else 0. */
 int loop_run(struct loop *self);
 void loop_stop(struct loop *self);
+
+/* SIGINT and SIGTERM. process_start() blocks them in all threads: a loop reads them as events. */
+sigset_t stop_signals(void);
 
 /* CLOCK_MONOTONIC in ms. */
 uint64_t clock_now_ms(void);

@@ -51,10 +51,7 @@ void process_start(unsigned io_threads)
     tune_allocator();
     signal(SIGPIPE, SIG_IGN);
     /* Blocked before any thread starts, so that only the loop's signalfd sees them. */
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    sigset_t set = stop_signals();
     sigprocmask(SIG_BLOCK, &set, NULL);
 
     zsys_handler_set(NULL);

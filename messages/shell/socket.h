@@ -18,7 +18,8 @@ enum socket_role {
 
 /*
  * Once per process, before the first socket: limits of files and sockets, `io_threads`, no signal handlers of
- * CZMQ's, allocator settings. Pair with process_finish(), after every socket is closed.
+ * CZMQ's, allocator settings; blocks stop_signals(). Pair with process_finish(), after every socket is
+ * closed.
  */
 void process_start(unsigned io_threads);
 void process_finish(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/program/first_start.h"
 
+#include "messages/shell/loop.h"
 #include "node/program/settings.h"
 #include "node/shell/folders.h"
 #include "tools/cli/config.h"
@@ -120,10 +121,7 @@ static bool ask_to_remember(struct output *output, const char *path)
 bool first_start_ask(struct output *output)
 {
     struct sigaction on_signal = {.sa_handler = on_interrupt}, before_int, before_term;
-    sigset_t blocked, before;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGINT);
-    sigaddset(&blocked, SIGTERM);
+    sigset_t blocked = stop_signals(), before;
     sigprocmask(SIG_BLOCK, &blocked, &before);
     sigaction(SIGINT, &on_signal, &before_int);
     sigaction(SIGTERM, &on_signal, &before_term);

@@ -40,10 +40,7 @@ struct exchange *exchange_new(enum socket_role role, const struct host *host, ui
         return NULL;
     }
     /* process_start() blocked them for programs that run a loop. */
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    sigset_t set = stop_signals();
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     return self;
 }
