@@ -167,16 +167,17 @@ static bool bind_endpoint(struct server *server, struct listen_address *address,
     return false;
 }
 
-static bool print_ready(const struct listen_address *address)
+static bool print_ready(const struct listen_address *address, struct output *output)
 {
     struct host hosts[LISTEN_HOSTS_MAX];
     size_t count = listen_hosts(address, hosts);
     for (size_t i = 0; i < count; i++) {
         char text[ENDPOINT_TEXT_SIZE];
         endpoint_format(&hosts[i], address->port, text);
-        printf("ready %s\n", text);
+        output_line(output, "ready %s", text);
     }
-    return fflush(stdout) == 0;
+    output_flush(output);
+    return !output_is_broken(output);
 }
 
 /* To systemd, if it started us. */
@@ -195,6 +196,11 @@ static void warn_of_few_files(struct output *output)
                     (unsigned long long)limit.rlim_cur, settings.nodes_max);
 }
 
+static void on_note(void *owner, struct text line)
+{
+    output_note(owner, "zbroker: %.*s", (int)line.size, line.bytes);
+}
+
 static void serve(struct endpoints *endpoints, struct output *output)
 {
     struct broker_config config = {
@@ -210,7 +216,8 @@ static void serve(struct endpoints *endpoints, struct output *output)
         .start_ms = clock_now_ms(),
     };
     random_bytes(config.id.bytes, sizeof config.id.bytes);
-    struct server *server = server_new(&config, settings.per_address);
+    struct server_events events = {.owner = output, .note = on_note};
+    struct server *server = server_new(&config, settings.per_address, &events);
     if (!server) {
         output_error(output, "no socket: %s; raise the limit of open files with ulimit -n", strerror(errno));
         return;
@@ -218,12 +225,11 @@ static void serve(struct endpoints *endpoints, struct output *output)
     bool is_good = true;
     for (size_t i = 0; i < endpoints->count && is_good; i++)
         is_good = bind_endpoint(server, &endpoints->entries[i], output);
-    for (size_t i = 0; i < endpoints->count && is_good; i++) {
-        is_good = print_ready(&endpoints->entries[i]);
-        if (!is_good)
-            output_error(output, "cannot write to stdout: %s", strerror(errno));
-    }
-    if (is_good) {
+    for (size_t i = 0; i < endpoints->count && is_good; i++)
+        is_good = print_ready(&endpoints->entries[i], output);
+    if (is_good && !output_serve(output)) {
+        output_error(output, "cannot start a thread: %s; raise the limit with ulimit -u", strerror(errno));
+    } else if (is_good) {
         tell_service_manager(&endpoints->entries[0], endpoints->count);
         server_run(server);
     }

@@ -8,11 +8,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
-#include <unistd.h>
 
 /* A connection may hold back a JOIN with the largest filter, some messages, and what empty frames amplify. */
 #define GUARD_BUDGET_BYTES (1024 * 1024)
@@ -21,6 +18,7 @@
 #define ROUND_MESSAGES_MAX 1000
 
 struct server {
+    struct server_events events;
     void *socket;
     struct guard *guard;
     struct loop *loop;
@@ -31,17 +29,6 @@ struct server {
     int *errors; /* errno of each */
     size_t failed_count, failed_capacity;
 };
-
-/* Pipes take up to 4096 bytes at once when they poll as writable; a note is shorter, also escaped. */
-static void print_note(const uint8_t *bytes, size_t size)
-{
-    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&log, 1, 0) != 1 || !(log.revents & POLLOUT))
-        return;
-    char *line = text_escape((struct text){(const char *)bytes, size});
-    fprintf(stderr, "zbroker: %s\n", line);
-    free(line);
-}
 
 static void remember_failed(struct server *self, const struct effect *effect, int error)
 {
@@ -72,7 +59,7 @@ static void run_list(struct server *self, struct effects *effects)
         const struct effect *effect = &effects->entries[i];
         const uint8_t *bytes = effects_bytes(effects, effect);
         if (effect->kind == EFFECT_NOTE) {
-            print_note(bytes, effect->size);
+            self->events.note(self->events.owner, (struct text){(const char *)bytes, effect->size});
             continue;
         }
         int error = error_before(self, effect->route);
@@ -147,10 +134,12 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
     return next_ms < now_ms + GUARD_SWEEP_MS ? next_ms : now_ms + GUARD_SWEEP_MS;
 }
 
-struct server *server_new(const struct broker_config *config, unsigned per_address_max)
+struct server *server_new(const struct broker_config *config, unsigned per_address_max,
+                          const struct server_events *events)
 {
     struct server *self = calloc(1, sizeof *self);
     assert(self);
+    self->events = *events;
     effects_init(&self->effects);
     effects_init(&self->feedback);
     self->socket = socket_open(SOCKET_BROKER);

@@ -4,16 +4,22 @@
 
 /*
  * The broker on a socket: receives, hands bytes to the core, does what it says, and reports what failed. It
- * decides nothing. One line on stderr for each note of the core; a stderr that nobody reads loses lines
- * and never stops the broker.
+ * decides nothing. Notes of the core are its owner's to tell.
  */
 
 #include "broker/broker.h"
 
 struct server;
 
+/* `note` is called with a line for a person, unescaped. It must not wait. */
+struct server_events {
+    void *owner;
+    void (*note)(void *owner, struct text line);
+};
+
 /* NULL with errno when there is no room for a socket. `per_address_max` is guard_new()'s. */
-struct server *server_new(const struct broker_config *config, unsigned per_address_max);
+struct server *server_new(const struct broker_config *config, unsigned per_address_max,
+                          const struct server_events *events);
 
 /* Closes the socket; what was sent still has half a second to go out. */
 void server_destroy(struct server **self_p);

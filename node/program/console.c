@@ -223,10 +223,13 @@ void console_destroy(struct console **self_p)
 
 static bool open_terminal(struct console *self)
 {
+    FILE *screen = output_screen(self->output);
+    if (!screen)
+        return false;
     char *history = node_state_path(&self->node->state, "history");
     struct terminal_events events = {
         .owner = self, .line = on_line, .ended = on_ended, .complete = on_complete};
-    self->terminal = terminal_new(self->node->loop, history, &events);
+    self->terminal = terminal_new(self->node->loop, screen, history, &events);
     free(history);
     if (!self->terminal)
         return false;

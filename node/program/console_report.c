@@ -15,6 +15,9 @@
 /* Files printed before others get a turn in the loop. */
 #define FILES_PER_ROUND 256
 
+/* A reader that is behind gets time to catch up: the list waits, the node does not. */
+#define READER_MS 50
+
 /* Files. */
 
 static void print_file(struct console *self, const struct shares_file_view *file)
@@ -76,6 +79,8 @@ static void end_list(struct console *self)
 static uint64_t tick_list(struct console *self, uint64_t now_ms)
 {
     size_t count = shares_file_count(self->node->shares);
+    if (!output_has_room(self->output))
+        return now_ms + READER_MS;
     for (size_t i = 0; i < FILES_PER_ROUND && self->list_position < count; i++) {
         size_t position = self->list_position++;
         if (!is_listed(self, position))

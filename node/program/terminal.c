@@ -136,7 +136,6 @@ static void show(struct terminal *self)
 {
     if (self->is_shown || self->is_away || (self->is_held && self->status_count == 0))
         return;
-    fflush(stdout); /* what was printed comes before the prompt */
     show_status(self);
     self->is_shown = true;
     if (self->is_held)
@@ -390,7 +389,8 @@ static void start_editing(struct terminal *self, const char *history_path)
     el_set(self->edit, EL_HIST, history, self->history);
 }
 
-struct terminal *terminal_new(struct loop *loop, const char *history, const struct terminal_events *events)
+struct terminal *terminal_new(struct loop *loop, FILE *screen, const char *history,
+                              const struct terminal_events *events)
 {
     struct terminal *self = calloc(1, sizeof *self);
     assert(self);
@@ -398,15 +398,12 @@ struct terminal *terminal_new(struct loop *loop, const char *history, const stru
     self->events = *events;
     self->prompt = "";
     choose_locale();
-    int fd = dup(STDERR_FILENO);
-    self->screen = fd < 0 ? NULL : fdopen(fd, "w");
+    self->screen = screen;
     self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->screen && self->wake_fd >= 0 && loop_add_fd(loop, self->wake_fd, on_wake, self))
-        self->edit = el_init("znode", stdin, self->screen, self->screen);
+    if (self->wake_fd >= 0 && loop_add_fd(loop, self->wake_fd, on_wake, self))
+        self->edit = el_init_fd("znode", stdin, screen, screen, STDIN_FILENO, STDERR_FILENO, STDERR_FILENO);
     if (!self->edit) {
         int error = errno;
-        if (fd >= 0 && !self->screen)
-            close(fd);
         terminal_destroy(&self);
         errno = error;
         return NULL;
@@ -441,8 +438,7 @@ void terminal_destroy(struct terminal **self_p)
         loop_remove_fd(self->loop, self->wake_fd);
         close(self->wake_fd);
     }
-    if (self->screen)
-        fclose(self->screen);
+    fclose(self->screen);
     for (size_t i = 0; i < self->status_count; i++)
         free(self->status[i]);
     free(self->history_path);

@@ -15,6 +15,7 @@
 #include "messages/text.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 /* What runs at once is less. */
 #define TERMINAL_STATUS_MAX 8
@@ -38,8 +39,13 @@ bool terminal_is_usable(void);
 
 struct terminal;
 
-/* `history` is a file, borrowed for the call. NULL with errno. The prompt appears when the loop goes on. */
-struct terminal *terminal_new(struct loop *loop, const char *history, const struct terminal_events *events);
+/*
+ * `screen` draws on stderr, in order with what others print there, and never waits; it is taken, also on
+ * failure. `history` is a file, borrowed for the call. NULL with errno. The prompt appears when the loop goes
+ * on.
+ */
+struct terminal *terminal_new(struct loop *loop, FILE *screen, const char *history,
+                              const struct terminal_events *events);
 
 /* The terminal is as it was before. */
 void terminal_destroy(struct terminal **self_p);

@@ -5,7 +5,9 @@
 #include "node/program/node.h"
 #include "node/program/settings.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* One for each core that sends, up to 4. */
@@ -15,6 +17,20 @@ static unsigned io_threads(void)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     return cores < 1 ? 1 : cores > IO_THREADS_MAX ? IO_THREADS_MAX : (unsigned)cores;
+}
+
+static void run(struct node *node)
+{
+    if (!output_serve(node->output)) {
+        output_error(node->output, "cannot start threads: %s; raise the limit with ulimit -u",
+                     strerror(errno));
+        return;
+    }
+    process_start(io_threads());
+    if (node_start(node))
+        loop_run(node->loop);
+    node_stop(node);
+    process_finish();
 }
 
 int main(int argc, char **argv)
@@ -30,11 +46,7 @@ int main(int argc, char **argv)
     } else if (operand < argc) {
         output_error(node.output, "unexpected '%s': folders are given with --share", argv[operand]);
     } else if (!first_start_is_due() || first_start_ask(node.output)) {
-        process_start(io_threads());
-        if (node_start(&node))
-            loop_run(node.loop);
-        node_stop(&node);
-        process_finish();
+        run(&node);
     }
     free(error);
     settings_release();

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/cli/output.h"
 
+#include "tools/cli/writer.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct output {
@@ -17,6 +20,7 @@ struct output {
     int exit_code;
     char *error; /* the first, escaped */
     json_t *figures;
+    struct writer *out, *err; /* since output_serve(); the same one when the streams are the same file */
     void (*before)(void *owner);
     void *before_owner;
 };
@@ -86,6 +90,47 @@ struct output *output_new(const char *program, bool is_json)
     return self;
 }
 
+static bool is_same_file(int a, int b)
+{
+    struct stat of_a, of_b;
+    return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+           of_a.st_ino == of_b.st_ino;
+}
+
+bool output_serve(struct output *self)
+{
+    assert(!self->is_json);
+    output_flush(self);
+    self->err = writer_new(STDERR_FILENO, self->program);
+    if (self->err && is_same_file(STDOUT_FILENO, STDERR_FILENO))
+        self->out = self->err;
+    else if (self->err)
+        self->out = writer_new(STDOUT_FILENO, self->program);
+    int error = errno;
+    if (!self->out)
+        writer_destroy(&self->err);
+    errno = error;
+    return self->out;
+}
+
+bool output_has_room(const struct output *self)
+{
+    return (!self->out || writer_has_room(self->out)) && (!self->err || writer_has_room(self->err));
+}
+
+static ssize_t draw(void *cookie, const char *bytes, size_t size)
+{
+    struct output *self = cookie;
+    writer_put(self->err, bytes, size);
+    return (ssize_t)size;
+}
+
+FILE *output_screen(struct output *self)
+{
+    assert(self->err);
+    return fopencookie(self, "w", (cookie_io_functions_t){.write = draw});
+}
+
 bool output_is_json(const struct output *self)
 {
     return self->is_json;
@@ -123,11 +168,28 @@ static void tell_before(const struct output *self)
         self->before(self->before_owner);
 }
 
+static void complain(const struct output *self, const char *prefix, const char *text)
+{
+    tell_before(self);
+    if (!self->err) {
+        fprintf(stderr, "%s%s\n", prefix, text);
+        return;
+    }
+    char *line = NULL;
+    int size = asprintf(&line, "%s%s\n", prefix, text);
+    assert(size >= 0);
+    writer_put(self->err, line, (size_t)size);
+    free(line);
+}
+
 /* Takes `text`. */
 static void keep_reason(struct output *self, char *text)
 {
-    tell_before(self);
-    fprintf(stderr, "%s: %s\n", self->program, text);
+    char *prefix = NULL;
+    int size = asprintf(&prefix, "%s: ", self->program);
+    assert(size >= 0);
+    complain(self, prefix, text);
+    free(prefix);
     if (self->error)
         free(text);
     else
@@ -151,17 +213,6 @@ void output_reason(struct output *self, const char *format, ...)
     va_end(arguments);
 }
 
-void output_note(struct output *self, const char *format, ...)
-{
-    tell_before(self);
-    va_list arguments;
-    va_start(arguments, format);
-    char *text = format_escaped(format, arguments);
-    va_end(arguments);
-    fprintf(stderr, "%s\n", text);
-    free(text);
-}
-
 static void check_stdout(struct output *self, bool is_written)
 {
     if (is_written || self->is_broken)
@@ -170,8 +221,38 @@ static void check_stdout(struct output *self, bool is_written)
     output_error(self, "cannot write to standard output: %s", strerror(errno));
 }
 
+/* What was printed earlier may have failed since. */
+static void check_writer(struct output *self)
+{
+    int error = self->out ? writer_error(self->out) : 0;
+    errno = error;
+    check_stdout(self, error == 0);
+}
+
+void output_note(struct output *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = format_escaped(format, arguments);
+    va_end(arguments);
+    check_writer(self);
+    complain(self, "", text);
+    free(text);
+}
+
+static bool print(const struct output *self, char *text)
+{
+    if (!self->out)
+        return fputs(text, stdout) != EOF && putchar('\n') != EOF;
+    size_t size = strlen(text);
+    text[size] = '\n'; /* what ended it is not needed */
+    writer_put(self->out, text, size + 1);
+    return true;
+}
+
 void output_line(struct output *self, const char *format, ...)
 {
+    check_writer(self);
     if (self->is_json || self->is_broken)
         return;
     va_list arguments;
@@ -179,13 +260,14 @@ void output_line(struct output *self, const char *format, ...)
     char *text = format_escaped(format, arguments);
     va_end(arguments);
     tell_before(self);
-    bool is_written = fputs(text, stdout) != EOF && putchar('\n') != EOF;
+    bool is_written = print(self, text);
     free(text);
     check_stdout(self, is_written);
 }
 
 void output_flush(struct output *self)
 {
+    check_writer(self);
     if (!self->is_broken)
         check_stdout(self, fflush(stdout) == 0);
 }
@@ -234,10 +316,24 @@ json_t *output_figures(struct output *self)
     return self->figures;
 }
 
+/* Stdout first: that it failed is told on stderr. */
+static void end_writers(struct output *self)
+{
+    if (!self->out)
+        return;
+    writer_flush(self->out, OUTPUT_END_MS / 2);
+    check_writer(self);
+    writer_flush(self->err, OUTPUT_END_MS / 2);
+    if (self->out != self->err)
+        writer_destroy(&self->out);
+    writer_destroy(&self->err);
+}
+
 int output_finish(struct output **self_p)
 {
     struct output *self = *self_p;
     output_flush(self);
+    end_writers(self);
     if (interruptible == self) { /* from here on there is nothing to interrupt */
         signal(SIGINT, SIG_IGN);
         signal(SIGTERM, SIG_IGN);

@@ -15,6 +15,7 @@
 #include "messages/id.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 enum exit_code {
     EXIT_DONE = 0,
@@ -34,6 +35,19 @@ bool output_is_json(const struct output *self);
 
 /* True once stdout is lost: a long run need not go on for it. */
 bool output_is_broken(const struct output *self);
+
+/*
+ * From here on nothing that is printed waits for who reads it (tools/cli/writer.h): for a program that
+ * serves others. A tool does wait, for a result must not be lost. Without --json. False with errno.
+ */
+bool output_serve(struct output *self);
+
+/* False when so much waits to be read that lines may soon be lost: a long report goes on later. */
+bool output_has_room(const struct output *self);
+
+/* After output_serve(): a stream to draw on stderr, in order with the lines; the caller closes it. NULL with
+ * errno. */
+FILE *output_screen(struct output *self);
 
 /* Combines one more result into the exit code. */
 void output_exit(struct output *self, int code);
@@ -63,6 +77,9 @@ void output_event(struct output *self, json_t *event);
 
 /* The figures that `done` will carry after "exit" and "error"; borrowed. */
 json_t *output_figures(struct output *self);
+
+/* How long a program that serves waits at its end for who reads; it may take 3 s to end. */
+#define OUTPUT_END_MS 1000
 
 /* Prints `done` with --json, flushes, frees. Returns the exit code for main. */
 int output_finish(struct output **self_p);
