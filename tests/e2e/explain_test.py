@@ -16,7 +16,7 @@ from support.fake_node import READ_BYTES_MAX, FakeNode
 
 MIB = 1 << 20
 
-# One disk that writes 20 MB a second, whoever writes.
+# One disk that writes 10 MB a second, whoever writes.
 SLOW_DISK = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,7 +29,7 @@ static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
 ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
 {
     ssize_t (*next)(int, const void *, size_t, off_t) = dlsym(RTLD_NEXT, "pwrite");
-    struct timespec pause = {size * 50 / 1000000000, size * 50 % 1000000000};
+    struct timespec pause = {size * 100 / 1000000000, size * 100 % 1000000000};
     pthread_mutex_lock(&disk);
     nanosleep(&pause, NULL);
     ssize_t written = next(fd, bytes, size, offset);
@@ -75,11 +75,11 @@ class Explain(EndToEnd):
         self.assertGreaterEqual(result.done["bound_percent"], 50)
 
     def test_a_slow_link_is_the_source(self):
-        node = self.real_node(8 * MIB, "--up", "4M")
+        node = self.real_node(3 * MIB, "--up", "1M")
         self.assert_bound(self.get(node, "--json"), "source")
 
     def test_people_are_told_which_source(self):
-        node = self.real_node(4 * MIB, "--up", "2M")
+        node = self.real_node(3 * MIB, "--up", "1M")
         result = self.get(node)
         self.assertRegex(result.stderr, rf"source-bound \d+ % of the time: .* node \(tcp://[0-9.]+:{node.port}\), ")
 
@@ -94,8 +94,8 @@ class Explain(EndToEnd):
         processors = sorted(os.sched_getaffinity(0))
         if len(processors) < 2:
             self.skip_loudly("one processor: the node needs another than zget")
-        node = self.real_node(256 * MIB, prefix=("taskset", "-c", str(processors[0])))
-        result = self.get(node, "--json", prefix=("taskset", "-c", str(processors[-1])),
+        node = self.real_node(160 * MIB, prefix=("taskset", "-c", str(processors[0])))
+        result = self.get(node, "--json", prefix=("nice", "-n", "10", "taskset", "-c", str(processors[-1])),
                           env={"OPENSSL_ia32cap": "0:0"}, deadline_s=120 * SLOWNESS)
         self.assert_bound(result, "receiver")
 
@@ -104,10 +104,10 @@ class Explain(EndToEnd):
         self.assert_bound(self.get(node, "--json"), "window")
 
     def test_a_limit_is_the_limit(self):
-        self.assert_bound(self.get(self.real_node(8 * MIB), "--json", "--down", "4M"), "limit")
+        self.assert_bound(self.get(self.real_node(3 * MIB), "--json", "--down", "1M"), "limit")
 
     def test_a_limit_that_is_not_reached_is_not(self):
-        self.assert_bound(self.get(self.real_node(8 * MIB, "--up", "4M"), "--json", "--down", "64M"), "source")
+        self.assert_bound(self.get(self.real_node(3 * MIB, "--up", "1M"), "--json", "--down", "64M"), "source")
 
     def test_without_the_option_nothing_is_said(self):
         node = self.real_node(MIB)

@@ -13,10 +13,10 @@ import time
 import unittest
 
 from support import zsp
-from support.actor import SLOWNESS, wait_until
+from support.actor import wait_until
 from support.case import EndToEnd, random_bytes
-from support.fake_node import CorruptNode, FakeNode, MuteNode, RefusingNode, SlowNode
-from support.processes import STOP_S
+from support.fake_node import CorruptNode, FakeNode, GatedNode, MuteNode, RefusingNode
+from support.processes import STOP_S, Result
 from support.tree import id_of
 
 SMALL = {f"tree/{folder}/{number}.txt": random_bytes(1000 * number + 1, number + ord(folder))
@@ -185,6 +185,7 @@ class Missing(Folder):
         self.assert_landed(SMALL)
         self.assertIn("silent", result.stderr)
         nodes[1].signal(signal.SIGCONT)
+        self.world.wait_found(broker, "tree/more")
         self.assert_exit(self.get(broker, "tree/"), 0)
         self.assert_landed({**SMALL, "tree/more": b"more"})
 
@@ -221,13 +222,16 @@ class Missing(Folder):
 
     def test_wrong_bytes_come_from_elsewhere_and_the_liar_is_named(self):
         files = [zsp.SharedFile(f"tree/{n}", random_bytes(3000, n)) for n in range(50)]
-        liar, honest = self.fakes(CorruptNode(files), FakeNode(files))
-        result = self.world.run("zget", "--from", liar.endpoint, "--from", honest.endpoint, "--json", "-d", self.out,
-                                "tree/")
+        liar, honest = self.fakes(CorruptNode(files), GatedNode(files))
+        get = self.world.start("zget", "--from", liar.endpoint, "--from", honest.endpoint, "--json", "-d", self.out,
+                               "tree/")
+        get.wait_event("source", lambda source: source["state"] == "banned")
+        honest.open_gate()
+        result = Result(get, get.wait())
         self.assert_exit(result, 0)
         self.assert_landed({file.name: file.data for file in files})
         banned = [o["port"] for o in result.objects("source") if o["state"] == "banned"]
-        self.assertEqual(banned, [liar.port] if liar.seen_of(zsp.READ) else [])
+        self.assertEqual(banned, [liar.port])
 
     def test_only_wrong_bytes_leave_nothing_under_a_name(self):
         (liar,) = self.fakes(CorruptNode([zsp.SharedFile("tree/a", b"a" * 100)]))
@@ -384,19 +388,19 @@ class Hostile(Folder):
 class Killed(Folder):
     def test_killed_again_and_again_it_ends_complete_and_fetches_nothing_twice(self):
         files = [zsp.SharedFile(f"tree/{n % 3}/{n:04}", random_bytes(2000 + n, n)) for n in range(600)]
-        slow = SlowNode(files)
-        slow.delay_s = 0.01
-        self.fakes(slow)
-        for _ in range(4):
-            process = self.world.start("zget", "--from", slow.endpoint, "-d", self.out, "tree/")
-            asked = slow.sent_bytes
-            wait_until(lambda: slow.sent_bytes > asked + 100000 or not process.running, "some files to come")
-            if process.running:
-                process.kill()
+        (node,) = self.fakes(GatedNode(files))
+        portion = 100000
+        for number in range(1, 5):
+            node.gate_bytes = number * portion
+            process = self.world.start("zget", "--from", node.endpoint, "-d", self.out, "tree/")
+            wait_until(lambda: node.sent_bytes > node.gate_bytes - 3000, "some files to come")  # one is smaller than that
+            process.kill()
+            node.call(node.held.clear)  # it is dead
         self.assert_no_half_files(files)
-        self.assert_exit(self.get(slow.endpoint, "tree/"), 0)
+        node.open_gate()
+        self.assert_exit(self.get(node.endpoint, "tree/"), 0)
         self.assert_landed({file.name: file.data for file in files})
-        self.assertLess(slow.sent_bytes, 3 * sum(len(file.data) for file in files))
+        self.assertLessEqual(node.sent_bytes, sum(len(file.data) for file in files) + 4 * portion)
 
     def assert_no_half_files(self, files):
         contents = {file.name: file.data for file in files}
@@ -417,17 +421,16 @@ class Killed(Folder):
 
     def test_interrupted_it_says_so_and_the_same_command_goes_on(self):
         files = [zsp.SharedFile(f"tree/{n:04}", random_bytes(3000, n)) for n in range(300)]
-        slow = SlowNode(files)
-        slow.delay_s = 0.3
-        self.fakes(slow)
-        process = self.world.start("zget", "--from", slow.endpoint, "--json", "-d", self.out, "tree/")
-        wait_until(lambda: slow.seen_of(zsp.READ), "the first READ")
+        (node,) = self.fakes(GatedNode(files))
+        process = self.world.start("zget", "--from", node.endpoint, "--json", "-d", self.out, "tree/")
+        node.wait_seen(zsp.READ)
         process.signal(signal.SIGINT)
         began = time.monotonic()
         self.assertEqual(process.wait(), 3, f"\n{process}")
-        self.assertLess(time.monotonic() - began, STOP_S * SLOWNESS)
+        self.assertLess(time.monotonic() - began, STOP_S)
         self.assertEqual([o["event"] for o in process.objects()].count("done"), 1)
-        self.assert_exit(self.get(slow.endpoint, "tree/"), 0)
+        node.open_gate()
+        self.assert_exit(self.get(node.endpoint, "tree/"), 0)
         self.assert_landed({file.name: file.data for file in files})
 
     def test_a_broker_does_not_make_it_deaf_to_signals(self):
@@ -435,7 +438,7 @@ class Killed(Folder):
         slow = MuteNode([zsp.SharedFile("tree/a", b"a")], broker.endpoint)
         self.fakes(slow)
         process = self.world.start("zget", "--broker", broker.endpoint, "--json", "-d", self.out, "tree/")
-        wait_until(lambda: slow.seen_of(zsp.READ), "the first READ")
+        slow.wait_seen(zsp.READ)
         process.signal(signal.SIGTERM)
         self.assertEqual(process.wait(), 3, f"\n{process}")
         self.assertEqual(process.objects()[-1]["event"], "done")

@@ -16,7 +16,7 @@ from support.processes import BIN
 
 class Folders(EndToEnd):
     def start(self, *args, **options):
-        node = self.world.start("znode", "--no-broker", "--bind", "127.0.0.1", *args, **options)
+        node = self.world.start("znode", "--no-broker", "--bind", "127.0.0.1", "--port", self.world.port(), *args, **options)
         self.world.wait_node(node)
         return node
 
@@ -42,7 +42,7 @@ class Folders(EndToEnd):
             self.assertIn(text, lines[0])
 
     def test_the_default_home_has_the_port_in_its_name_and_is_the_same_at_the_next_start(self):
-        node = self.start()
+        node = self.start("--port", "auto")
         home = self.world.folder / f"home/Downloads/P2P/User-{node.port}"
         self.assertTrue((home / "Download").is_dir())
         node.terminate()

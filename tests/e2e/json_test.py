@@ -114,17 +114,15 @@ class Json(EndToEnd):
                 self.run_json(program, *args, code=2)
 
     def test_done_comes_once_after_a_signal(self):
-        broker, node = self.world.fake(SilentBroker()), self.world.fake(SilentNode())
-        where, patience = ["--broker", broker.endpoint], ["--timeout", 600, "--json"]
         for number in (signal.SIGINT, signal.SIGTERM):
-            for program, *args in (["zsearch", *where, "x"], ["zget", *where, "x"], ["zpeers", *where],
-                                   ["zstat", *where], ["zls", node.endpoint], ["zget", "--from", node.endpoint, "x"],
-                                   ["zget", "--from", node.endpoint, "x/"]):
+            for kind, program, *args in ((SilentBroker, "zsearch", "x", "--broker"), (SilentBroker, "zget", "x", "--broker"),
+                                         (SilentBroker, "zpeers", "--broker"), (SilentBroker, "zstat", "--broker"),
+                                         (SilentNode, "zls"), (SilentNode, "zget", "x", "--from"),
+                                         (SilentNode, "zget", "x/", "--from")):
                 with self.subTest(program=program, args=args):
-                    fake = node if node.endpoint in args else broker
-                    seen = len(fake.seen)
-                    process = self.world.start(program, *patience, *args)
-                    wait_until(lambda: len(fake.seen) > seen, "it to wait")
+                    fake = self.world.fake(kind())  # of its own: what the one before said last may come late
+                    process = self.world.start(program, "--timeout", 600, "--json", *args, fake.endpoint)
+                    wait_until(lambda: fake.seen, "it to wait")
                     process.signal(number)
                     self.assertEqual(process.wait(), 3, f"\n{process}")
                     done = process.objects()

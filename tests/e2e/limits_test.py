@@ -35,11 +35,13 @@ class Rates(EndToEnd):
     def get(self, node, name, *args):
         return self.world.start("zget", "--from", node.endpoint, "--json", "-d", self.world.path(name), *args, "f.bin")
 
-    def finish(self, get, name):
-        self.assertEqual(get.wait(60), 0, f"\n{get}")
+    def finish(self, get, name, source_count=1):
+        self.assertEqual(get.wait(), 0, f"\n{get}")
         self.assertTrue((self.world.path(name) / "f.bin").read_bytes() == self.shared.data)
         (file,) = [o for o in get.objects() if o["event"] == "file"]
-        self.assertEqual((file["received"], file["wasted"]), (SIZE, 0))
+        self.assertEqual(file["received"] - file["wasted"], SIZE)
+        if source_count == 1:
+            self.assertEqual(file["wasted"], 0)
         return file
 
     def assert_took(self, seconds, rate, size=SIZE):
@@ -56,7 +58,8 @@ class Rates(EndToEnd):
         nodes = [self.world.fake(FakeNode([self.shared])) for _ in range(3)]
         more = [arg for node in nodes[1:] for arg in ("--from", node.endpoint)]
         get = self.get(nodes[0], "out", *more, "--down", "4M")
-        self.assert_took(self.finish(get, "out")["seconds"], 4 * MIB)
+        file = self.finish(get, "out", source_count=3)  # who is slow at the end: another is asked as well
+        self.assert_took(file["seconds"], 4 * MIB, file["received"])
 
     def test_up_is_kept_by_a_node_over_all_its_requesters(self):
         node = self.real_node("--up", "8M")
@@ -101,13 +104,16 @@ class Rates(EndToEnd):
 
     def test_up_is_kept_by_a_download_that_serves(self):
         broker = self.world.broker()
-        self.world.node("node", broker, self.world.share("share", {"f.bin": self.shared.data}), args=("--up", "1M"))
+        self.world.node("node", broker, self.world.share("share", {"f.bin": self.shared.data}), args=("--up", "500K"))
         self.world.wait_found(broker, "f.bin")
         get = self.world.start("zget", "--broker", broker.endpoint, "--json", "-d", self.world.path("out"), "--up",
                                "400K", "f.bin")
-        wait_until(lambda: self.bytes_of(get) >= SIZE // 8, "an eighth of the file")
-        address = self.world.run("zpeers", "--broker", broker.endpoint, "--json").objects("peer")
-        (own,) = [o for o in address if o["node_name"].startswith("zget-")]
+        get.wait_progress(SIZE // 8)
+
+        def joined():
+            peers = self.world.run("zpeers", "--broker", broker.endpoint, "--json").objects("peer")
+            return next((peer for peer in peers if peer["node_name"].startswith("zget-")), None)
+        own = wait_until(joined, "it to join")
         with PeerClient(f"{own['host']}:{own['port']}") as client:
             client.hello()
             have = client.open(file_id=self.shared.file_id).have

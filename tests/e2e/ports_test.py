@@ -6,7 +6,6 @@ without a port counts as ready, two nodes of one machine get the same port from 
 nobody can type it.
 """
 
-import random
 import socket
 
 from support import zsp
@@ -14,24 +13,7 @@ from support.case import EndToEnd
 from support.fake_broker import FakeBroker
 
 
-def free_range(count):
-    """The first of `count` ports in a row that are free now, outside of what the kernel gives to clients."""
-    for _ in range(1000):
-        first = random.randrange(20000, 30000 - count)
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for offset, held in enumerate(sockets):
-                held.bind(("127.0.0.1", first + offset))
-            return first
-        except OSError:
-            continue
-        finally:
-            for held in sockets:
-                held.close()
-    raise AssertionError("no free ports")
-
-
-class Ports(EndToEnd):
+class PortTest(EndToEnd):
     def hold(self, port):
         """Another program that has this port."""
         held = socket.socket()
@@ -39,8 +21,9 @@ class Ports(EndToEnd):
         held.bind(("127.0.0.1", port))
         held.listen()
         self.addCleanup(held.close)
-        return held
 
+
+class Ports(PortTest):
     def node(self, name="node", port="auto", broker=None, **options):
         return self.world.node(name, broker, self.world.share("share", {"a": b"a"}), port=port,
                                args=("--bind", "127.0.0.1"), **options)
@@ -62,7 +45,7 @@ class Ports(EndToEnd):
         node.wait_stderr(f"port {first} of the last start is in use: taking {node.port}")
 
     def test_a_range_is_used_up_and_then_an_error_names_it(self):
-        first = free_range(2)
+        first = self.world.ports_in_a_row(2)
         span = f"{first}-{first + 1}"
         ports = {self.node("one", span).port, self.node("two", span).port}
         self.assertEqual(ports, {first, first + 1})
@@ -71,7 +54,7 @@ class Ports(EndToEnd):
         self.assertIn(f"all ports of {span} are in use: choose another range with --port", third.stderr.text)
 
     def test_a_fixed_port_that_is_taken_is_an_error_that_names_it(self):
-        port = free_range(1)
+        port = self.world.ports_in_a_row(1)
         self.hold(port)
         node = self.node(port=port, wait=False)
         self.assertEqual(node.wait(), 2)
@@ -80,7 +63,7 @@ class Ports(EndToEnd):
 
     def test_a_remembered_port_outside_of_the_range_is_not_used(self):
         self.node().terminate()
-        first = free_range(1)
+        first = self.world.ports_in_a_row(1)
         self.assertEqual(self.node(port=first).port, first)
 
     def test_0_is_any_port(self):
@@ -101,19 +84,13 @@ class Ports(EndToEnd):
             self.assertIn("choose another --bind", node.stderr.text)
 
 
-class PortsOfTheBroker(EndToEnd):
+class PortsOfTheBroker(PortTest):
     def node(self, name, broker, share=True, **options):
         share = self.world.share(f"share-{name}", {f"file-{name}": name.encode()}) if share else None
         return self.world.node(name, broker, share, port="broker", **options)
 
-    def hold(self, port):
-        held = socket.socket()
-        held.bind(("127.0.0.1", port))
-        held.listen()
-        self.addCleanup(held.close)
-
     def test_nodes_of_one_machine_get_a_port_each_and_their_files_are_found(self):
-        first = free_range(3)
+        first = self.world.ports_in_a_row(3)
         broker = self.world.broker("--assign-ports", f"{first}-{first + 2}")
         nodes = [self.node(name, broker) for name in ("one", "two", "three")]
         self.assertEqual({node.port for node in nodes}, {first, first + 1, first + 2})
@@ -122,7 +99,7 @@ class PortsOfTheBroker(EndToEnd):
         self.assert_exit(result, 0)
 
     def test_a_change_of_the_share_is_told_although_the_share_started_after_the_link(self):
-        first = free_range(1)
+        first = self.world.ports_in_a_row(1)
         broker = self.world.broker("--assign-ports", f"{first}-{first}")
         self.node("one", broker)
         self.world.wait_found(broker, "file-one")
@@ -130,7 +107,7 @@ class PortsOfTheBroker(EndToEnd):
         self.world.wait_found(broker, "later")
 
     def test_name_and_home_are_made_of_the_port_that_came(self):
-        first = free_range(1)
+        first = self.world.ports_in_a_row(1)
         broker = self.world.broker("--assign-ports", f"{first}-{first}")
         node = self.world.start("znode", "--broker", broker.endpoint, "--port", "broker")
         self.world.wait_node(node)
@@ -139,7 +116,7 @@ class PortsOfTheBroker(EndToEnd):
         self.assertIn(f"User-{first}", peers.stdout)
 
     def test_the_port_is_remembered_also_without_a_broker_that_assigns(self):
-        first = free_range(40)
+        first = self.world.ports_in_a_row(40)
         broker = self.world.broker("--assign-ports", f"{first}-{first + 39}")
         node = self.node("one", broker)
         port = node.port
@@ -147,14 +124,14 @@ class PortsOfTheBroker(EndToEnd):
         self.assertEqual(self.node("one", self.world.broker()).port, port)
 
     def test_a_port_from_elsewhere_is_not_taken_for_an_assigned_one(self):
-        first = free_range(2)
+        first = self.world.ports_in_a_row(2)
         broker = self.world.broker("--assign-ports", f"{first}-{first + 1}")
         node = self.world.node("one", broker, self.world.share("s", {}), port="auto")
         node.terminate()
         self.assertIn(self.node("one", broker).port, (first, first + 1))
 
     def test_a_remembered_port_that_is_taken_makes_it_ask_for_another_and_say_so(self):
-        first = free_range(2)
+        first = self.world.ports_in_a_row(2)
         broker = self.world.broker("--assign-ports", f"{first}-{first + 1}")
         node = self.node("one", broker)
         port = node.port
@@ -165,11 +142,12 @@ class PortsOfTheBroker(EndToEnd):
         node.wait_stderr(f"port {port} of the last start is in use: asking the broker for another")
 
     def test_assigned_ports_that_other_programs_have_are_passed_over_and_that_is_said_once(self):
-        first = free_range(5)
+        first = self.world.ports_in_a_row(5)
         for port in range(first, first + 4):
             self.hold(port)
         node = self.node("one", self.world.broker("--assign-ports", f"{first}-{first + 4}"))
         self.assertEqual(node.port, first + 4)
+        node.terminate()
         said = [line for line in node.stderr.lines if "assigned by the broker, is in use" in line]
         self.assertEqual(len(said), 1, said)
 
@@ -177,23 +155,22 @@ class PortsOfTheBroker(EndToEnd):
         broker = self.world.broker()
         node = self.node("one", broker, wait=False)
         node.wait_stderr(r"denied: no ports are assigned here.*--assign-ports.*--port")
-        self.assertEqual(node.stdout.text, "")
         self.assertEqual(node.terminate()[0], 0)
+        self.assertEqual(node.stdout.text, "")
 
     def test_it_waits_for_a_port_while_all_are_taken_and_for_a_broker_that_is_not_there_yet(self):
-        first = free_range(1)
-        port = free_range(2) + 1
+        first, port = self.world.ports_in_a_row(1), self.world.port()
         one = self.node("one", f"tcp://127.0.0.1:{port}", wait=False)
         one.wait_stderr("cannot reach the broker")
         broker = self.world.broker("--assign-ports", f"{first}-{first}", listen=f"tcp://127.0.0.1:{port}")
         self.world.wait_node(one)
         two = self.node("two", broker, wait=False)
         two.wait_stderr("busy: no port is free")
-        self.assertEqual(two.stdout.text, "")
         self.assertEqual(two.terminate()[0], 0)
+        self.assertEqual(two.stdout.text, "")
 
     def test_it_joins_with_0_then_with_the_port_on_the_same_connection(self):
-        port = free_range(1)
+        port = self.world.ports_in_a_row(1)
 
         class Assigning(FakeBroker):
             def on_join(self, route, message):
@@ -207,7 +184,7 @@ class PortsOfTheBroker(EndToEnd):
         self.assertEqual(joins[0].route, joins[1].route)
 
     def test_the_address_must_be_of_this_machine(self):
-        first = free_range(1)
+        first = self.world.ports_in_a_row(1)
         broker = self.world.broker("--assign-ports", f"{first}-{first}")
         node = self.node("one", broker, args=("--bind", "192.0.2.7"), wait=False)
         self.assertEqual(node.wait(), 2)

@@ -10,10 +10,11 @@ import os
 import subprocess
 
 from support import zsp
-from support.actor import DEADLINE_S, SLOWNESS, wait_until
+from support.actor import wait_until
 from support.case import EndToEnd, random_bytes
 from support.fake_broker import FakeBroker
 from support.fake_client import BrokerClient, PeerClient
+from support.processes import STOP_S
 from support.pusher import (MutePusher, Pusher, RefusingPusher, StoppingPusher, UnaskedDataPusher, WINDOW_BYTES,
                             WrongBytesPusher, WrongHashesPusher, WrongRangePusher, serve_all)
 from support.zsp import SharedFile
@@ -113,10 +114,11 @@ class Whole(Pushes):
         for i in range(20):
             offer = pusher.push(SharedFile(f"own.bin/{i}", b"%d" % i))
             self.assertEqual(offer.error.code, zsp.INTERNAL)
-        node.popen.stdin.write(b"downloads\nhelp\n")
+        node.popen.stdin.write(b"downloads\nhelp\nquit\n")
         node.popen.stdin.flush()
-        node.wait_stdout("whoami")
+        self.assertEqual(node.wait(), 0)
         self.assertEqual([line for line in node.stdout.lines if "own.bin/" in line], [])
+        self.assertIn("quit", node.stdout.text)
         self.assertEqual(sum("own.bin/" in line for line in node.stderr.lines), 1)
 
     def test_a_name_that_another_file_has_gets_a_number(self):
@@ -131,8 +133,7 @@ class Whole(Pushes):
         shared = SharedFile("found.bin", random_bytes(5 * CHUNK))
         self.assert_stored(self.pusher(node).push(shared), "found.bin")
         with BrokerClient(broker.endpoint) as client:
-            wait_until(lambda: client.names(3, shared.file_id.hex()) == ["found.bin"], "a search to find it",
-                       2 * SLOWNESS)
+            wait_until(lambda: client.names(3, shared.file_id.hex()) == ["found.bin"], "a search to find it")
         with PeerClient(node.endpoint) as client:
             client.hello()
             self.assertEqual(client.fetch(shared.file_id), shared.data)
@@ -221,7 +222,7 @@ class Liars(Pushes):
         shared = SharedFile("silent.bin", random_bytes(600 * CHUNK))
         mute = self.pusher(node, MutePusher)
         offer = mute.offer(shared)
-        mute.serve(lambda: offer.is_over, "being dropped", 3 * DEADLINE_S)
+        mute.serve(lambda: offer.is_over, "being dropped")
         self.assertEqual(offer.error.code, zsp.LIMIT)
         self.assertLessEqual(offer.asked_bytes, WINDOW_BYTES)
         self.assert_stored(self.pusher(node).push(shared), "silent.bin")
@@ -233,7 +234,7 @@ class Liars(Pushes):
         bad = mute.offer(shared)
         mute.serve(lambda: bad.asked, "the first READ")
         good = honest.offer(shared)
-        serve_all([mute, honest], lambda: good.is_over, "the honest one", 3 * DEADLINE_S)
+        serve_all([mute, honest], lambda: good.is_over, "the honest one")
         self.assert_stored(good, "shared.bin")
 
     def test_offers_that_are_not_what_they_should_be(self):
@@ -299,7 +300,7 @@ class Limits(Pushes):
             offer = mute.offer(SharedFile(f"f{i}", random_bytes(1 << 20, seed=i + 1)))
             mute.serve(lambda: offer.asked, "a READ")
             mute.bye()
-        wait_until(lambda: not list(self.share.rglob("*.zpart")), "the partial files to go")
+        wait_until(lambda: not list((self.share / ".zswarm").glob(".*.zpart")), "the partial files to go")
 
     def test_a_session_offers_so_many_at_a_time(self):
         node = self.receiver()
@@ -330,7 +331,7 @@ class Limits(Pushes):
         self.assert_stored(good, "good")
         self.assertLessEqual(sum(bool(offer.asked) for offer in bad), 6)  # a round is three
         serve_all(mutes, lambda: sum(offer.is_over for offer in bad) >= 128 - 7, "all but a few to be refused")
-        self.assertEqual({offer.error.code for offer in bad if offer.is_over}, {zsp.LIMIT, zsp.BUSY})
+        self.assertLessEqual({offer.error.code for offer in bad if offer.is_over}, {zsp.LIMIT, zsp.BUSY})
         self.assert_refused(self.pusher(node, MutePusher), SharedFile("more", b"more"), zsp.BUSY)
         self.assert_stored(self.pusher(node, address="127.0.0.2").push(SharedFile("more", b"more")), "more")
 
@@ -412,13 +413,11 @@ class Owners(Pushes):
     def test_what_is_paused_is_busy_and_goes_on_when_it_is_resumed(self):
         first = self.begin()
         self.command("pause 1")
-        honest = self.pusher(self.node)
-
-        def is_busy():
-            offer = honest.offer(self.shared)
-            honest.serve(lambda: offer.is_over or offer.asked, "an answer")
-            return offer.error and offer.error.code == zsp.BUSY and offer.error.retry_ms
-        wait_until(is_busy, "the pause")
+        self.command("downloads")
+        self.node.wait_stdout("^ *1 +paused ")
+        busy = self.pusher(self.node).push(self.shared)
+        self.assertEqual(busy.error and busy.error.code, zsp.BUSY)
+        self.assertGreater(busy.error.retry_ms, 0)
         self.command("resume 1")
         asked_count = len(first.asked)
         self.mute.serve(lambda: len(first.asked) > asked_count, "the pusher that waited to be asked again")
@@ -516,7 +515,7 @@ class Ends(Pushes):
         hasty.bye()
         second = self.pusher(node).push(shared)
         self.assertEqual((second.missing, sorted(second.told)), (100, list(range(100, 200))))
-        self.assertEqual(second.asked_bytes, 100 * CHUNK)
+        self.assertLessEqual(second.asked_bytes, 101 * CHUNK)  # the first READ may fall with the run that was hasty's
         self.assert_stored(second, "killed.bin")
 
     def test_a_receiver_that_stops_says_bye(self):
@@ -526,7 +525,7 @@ class Ends(Pushes):
         mute.serve(lambda: offer.asked, "a READ")
         code, seconds = node.terminate()
         self.assertEqual(code, 0)
-        self.assertLess(seconds, 3)
+        self.assertLess(seconds, STOP_S)
         wait_until(lambda: getattr(mute.receive(0), "kind", None) == zsp.BYE, "BYE")
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import unittest
 
-from support.actor import wait_until
+from support.actor import DEADLINE_S
 from support.case import sha256_of
 from support.pushing import CHUNK, MIB, Pushing
 
@@ -35,7 +35,8 @@ class Together(Pushing):
 
     def test_what_came_by_push_is_found_and_fetched(self):
         broker = self.world.broker()
-        node, path = self.node(broker=broker), self.file(3 * MIB)
+        self.node(broker=broker)
+        path = self.file(3 * MIB)
         result = self.world.run("zput", "--broker", broker.endpoint, "--to-name", "taker", path)
         self.assert_exit(result, 0)
         self.world.wait_found(broker, "a.bin")
@@ -81,9 +82,12 @@ class Together(Pushing):
         self.assertEqual(sum(push["sent"] for push in pushes), 16 * MIB)
         self.assertIn("a.bin", [push["stored"] for push in pushes])
 
-    def test_two_with_all_of_it_share_the_work(self):
+    def test_several_with_all_of_it_share_the_work(self):
         node, path = self.node(), self.file(16 * MIB)
-        puts = [self.start_put(node, path, "--up", "8M") for _ in range(2)]
+        puts = [self.start_put(node, path, "--up", "256K") for _ in range(2)]
+        for put in puts:
+            put.wait_progress(1)
+        puts.append(self.start_put(node, path))
         for put in puts:
             self.assertEqual(put.wait(), 0, f"\n{put}")
         self.assert_stored(node, path)
@@ -104,8 +108,8 @@ class Together(Pushing):
 
     def under_way(self, node, path, *args):
         """A push of which a part is there, by what the pusher was told."""
-        put = self.start_put(node, path, "--up", "4M", *args)
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] > MIB for o in put.objects()), "some of it")
+        put = self.start_put(node, path, "--up", "2M", *args)
+        put.wait_progress(MIB)
         return put
 
     def assert_goes_on(self, node, path):
@@ -131,7 +135,7 @@ class Together(Pushing):
         put = self.under_way(node, path)
         node.kill()
         again = self.world.node("taker", None, node.share, args=["--accept-push"], port=node.port)
-        self.assertEqual(put.wait(60), 0, f"\n{put}")
+        self.assertEqual(put.wait(), 0, f"\n{put}")
         again.share = node.share
         self.assert_stored(again, path)
         (push,) = [o for o in put.objects() if o["event"] == "push"]
@@ -141,10 +145,10 @@ class Together(Pushing):
         source, path = self.node(name="source", wait=True), self.file(16 * MIB)
         self.assert_exit(self.put(source, path), 0)
         folder = self.world.path("half")
-        get = self.world.start("zget", "--from", source.endpoint, "-d", folder, "--down", "4M", "--json", "a.bin")
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] > 4 * MIB for o in get.objects()), "a part")
+        get = self.world.start("zget", "--from", source.endpoint, "-d", folder, "--down", "1M", "--json", "a.bin")
+        get.wait_progress(MIB)
         get.signal(signal.SIGINT)
-        get.wait()
+        self.assertEqual(get.wait(), 3, f"\n{get}")
         node = self.node()
         result = self.put(node, folder / "a.bin")
         self.assert_exit(result, 0)
@@ -162,7 +166,7 @@ class Together(Pushing):
             stream.truncate(size)
             os.pwrite(stream.fileno(), os.urandom(3 * MIB), size - 5 * MIB)
         put = self.start_put(node, path, "--chunks", "1023-1024")
-        self.assertEqual(put.wait(180), 0, f"\n{put}")
+        self.assertEqual(put.wait(4 * DEADLINE_S), 0, f"\n{put}")
         (push,) = [o for o in put.objects() if o["event"] == "push"]
         self.assertEqual((push["chunks"], push["sent"]), (1025, (4 << 20) + 12345))
 

@@ -13,7 +13,7 @@ import unittest
 from support import zsp
 from support.actor import wait_until
 from support.case import EndToEnd, random_bytes
-from support.fake_node import FakeNode
+from support.fake_node import FakeNode, GatedNode
 from support.processes import BIN, SLOWNESS
 
 MIB = 1 << 20
@@ -22,25 +22,15 @@ SIZE = 24 * MIB
 GIB_4 = 4 << 30
 
 
-class GatedNode(FakeNode):
-    """Serves the bytes before `gate`; what lies behind it waits until the gate is opened."""
+class FirstPart(GatedNode):
+    """Serves the bytes before `end`."""
 
-    def __init__(self, files, gate):
-        self.gate, self.held = gate, []
+    def __init__(self, files, end):
+        self.end = end
         super().__init__(files)
 
-    def serve(self, route, message, data):
-        if message.offset + message.length > self.gate:
-            self.held.append((route, message, data))
-        else:
-            super().serve(route, message, data)
-
-    def open_gate(self):
-        def flush():
-            self.gate, held, self.held = SIZE + GIB_4, self.held, []
-            for one in held:
-                super(GatedNode, self).serve(*one)
-        self.call(flush)
+    def passes(self, message):
+        return message.offset + message.length <= self.end
 
 
 class Ranges(EndToEnd):
@@ -115,11 +105,10 @@ class Ranges(EndToEnd):
 
     def test_a_killed_part_goes_on_where_it_was(self):
         begin, end, gate = 2 * MIB + 5, 12 * MIB, 8 * MIB
-        node = self.world.fake(GatedNode([self.shared], gate))
+        node = self.world.fake(FirstPart([self.shared], gate))
         command = self.get(node, f"{begin}-{end - 1}", "--json", "--sequential", "-d", self.target)
         first = self.world.start(*command)
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] == gate - begin for o in first.objects()),
-                   "the first half")
+        first.wait_progress(gate - begin)
         first.kill()
         again = self.world.fake(FakeNode([self.shared]))
         command = self.get(again, f"{begin}-{end - 1}", "--json", "-d", self.target)
@@ -130,9 +119,9 @@ class Ranges(EndToEnd):
         self.assertEqual(os.listdir(self.target), ["f.bin"])
 
     def test_a_part_uses_and_keeps_what_an_unfinished_run_for_the_whole_has(self):
-        node = self.world.fake(GatedNode([self.shared], 8 * MIB))
+        node = self.world.fake(FirstPart([self.shared], 8 * MIB))
         whole = self.world.start("zget", "--from", node.endpoint, "--json", "--sequential", "-d", self.target, "f.bin")
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] == 8 * MIB for o in whole.objects()), "half")
+        whole.wait_progress(8 * MIB)
         whole.signal(signal.SIGINT)
         self.assertEqual(whole.wait(), 3)
         self.assertEqual(whole.objects()[-1]["event"], "done")
@@ -154,7 +143,7 @@ class Reader(EndToEnd):
         self.shared = zsp.SharedFile("f.bin", random_bytes(SIZE, 8))
 
     def test_one_that_goes_while_nothing_comes_ends_it_at_once_and_quietly(self):
-        node = self.world.fake(GatedNode([self.shared], 4 * MIB))
+        node = self.world.fake(FirstPart([self.shared], 4 * MIB))
         script = '"$0" "$@" | head -c 1000 >part; echo "${PIPESTATUS[0]}"'
         result = self.world.run("zget", "--from", node.endpoint, "-o", "-", "--timeout", 600, "f.bin",
                                 prefix=("bash", "-c", script))

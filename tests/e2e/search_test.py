@@ -12,6 +12,7 @@ from support import matching, zsp
 from support.case import EndToEnd, random_bytes
 from support.fake_client import BrokerClient
 from support.fake_node import ByeInSearch, FakeNode, SilentInSearch
+from support.processes import STOP_S
 from support.tree import id_of
 
 SHARED = b"the same bytes on two nodes"
@@ -32,7 +33,8 @@ class Search(EndToEnd):
         self.world.wait_found(self.broker, *(name for files in shares for name in files))
 
     def search(self, *args):
-        return self.world.run("zsearch", "--broker", self.broker.endpoint, *args)
+        """It is over when all have answered; who never does is waited for until the timeout."""
+        return self.world.run("zsearch", "--broker", self.broker.endpoint, "--timeout", "10", *args)
 
     def names(self, *args):
         """The names of the files found, and the program's exit code."""
@@ -99,7 +101,7 @@ class Search(EndToEnd):
 
     def test_a_stopped_node_proves_nothing(self):
         self.nodes[2].signal(signal.SIGSTOP)
-        result = self.search("--json", "--timeout", "1", "no-such-file-anywhere")
+        result = self.search("--json", "--timeout", "5", "no-such-file-anywhere")
         self.assert_exit(result, 3)
         self.assertEqual((result.done["negative"], result.done["silent"]), (2, 1))
         self.nodes[2].signal(signal.SIGCONT)
@@ -108,11 +110,11 @@ class Search(EndToEnd):
 
     def test_what_others_have_is_found_while_one_node_is_stopped(self):
         self.nodes[2].signal(signal.SIGSTOP)
-        self.assertEqual(self.names("--timeout", "1", "annual"), (["reports/annual report 2023.pdf"], 0))
+        self.assertEqual(self.names("--timeout", "5", "annual"), (["reports/annual report 2023.pdf"], 0))
 
     def test_a_killed_node_is_silent_or_gone_never_a_negative(self):
         self.nodes[2].kill()
-        result = self.search("--json", "--timeout", "1", "no-such-file-anywhere")
+        result = self.search("--json", "--timeout", "5", "no-such-file-anywhere")
         self.assertIn((result.code, result.done["asked"]), ((1, 2), (3, 3)), f"\n{result}")
 
     def test_sizes_bound_inclusively(self):
@@ -150,16 +152,16 @@ class Incomplete(EndToEnd):
             self.assertEqual(result.done["silent"], 1, args)
         code, seconds = node.terminate()
         self.assertEqual(code, 0)
-        self.assertLess(seconds, 3)
+        self.assertLess(seconds, STOP_S)
 
     def test_an_asker_that_left_with_bye_in_the_middle_of_the_search_is_a_negative(self):
         broker = self.world.broker()
         self.world.fake(ByeInSearch([zsp.SharedFile("a", b"a")], broker.endpoint))
         self.world.fake(FakeNode([zsp.SharedFile("b", b"b")], broker.endpoint))
-        result = self.world.run("zsearch", "--broker", broker.endpoint, "--json", "--timeout", "5", "absent")
+        result = self.world.run("zsearch", "--broker", broker.endpoint, "--json", "--timeout", "10", "absent")
         self.assert_exit(result, 1)
         self.assertEqual((result.done["asked"], result.done["negative"]), (2, 2))
-        self.assertLess(result.done["ms"], 5000)
+        self.assertLess(result.done["ms"], 10000)
 
     def test_a_node_that_never_answers_is_silent(self):
         broker = self.world.broker()

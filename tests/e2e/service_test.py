@@ -114,7 +114,8 @@ class Units(EndToEnd):
     def test_what_the_programs_do_is_allowed_by_their_units(self):
         broker_log, broker_prefix = self.traced("zbroker")
         node_log, node_prefix = self.traced("znode@")
-        broker = self.world.broker("--assign-ports", "20000-29999", prefix=broker_prefix)
+        port = self.world.ports_in_a_row(1)
+        broker = self.world.broker("--assign-ports", f"{port}-{port}", prefix=broker_prefix)
         home = self.world.path("node-home")
         node = self.world.node("node", broker, args=("--home", home, "--accept-push"), port="broker", prefix=node_prefix)
         (home / "Download/a").write_bytes(b"a" * 100000)

@@ -12,15 +12,11 @@ import unittest
 from support import zsp
 from support.actor import SLOWNESS, wait_until
 from support.case import EndToEnd, random_bytes, sha256_of
-from support.fake_node import FakeNode, SlowNode, VanishingNode
+from support.fake_node import FakeNode, GatedNode, SlowNode
+from support.processes import STOP_S, Result
 
 BIG_BYTES = 200 << 20
 MIDDLE_BYTES = 24 << 20
-
-
-class Slower(SlowNode):
-    """Slow enough that a test can act in the middle of a transfer, on any machine."""
-    delay_s = 0.3
 
 
 class RealNodes(EndToEnd):
@@ -33,18 +29,20 @@ class RealNodes(EndToEnd):
             folder = self.world.share(f"share{number}", {})
             if number:
                 (folder / "big.bin").hardlink_to(first / "big.bin")
-            nodes.append(self.world.node(f"node{number}", broker, folder))
+            nodes.append(self.world.node(f"node{number}", broker, folder, args=("--up", "24M")))
         self.world.wait_found(broker, "big.bin")
         target = self.world.path("out")
         get = self.world.start("zget", "--broker", broker.endpoint, "--json", "-d", target, "big.bin")
-        get.wait_stdout(r'"event": ?"start"')
+        for node in nodes:
+            get.wait_event("source", lambda source: (source["node"], source["state"]) == (node.node_id, "joined"))
+        get.wait_progress(BIG_BYTES // 8)
         nodes[1].kill()
         self.assertEqual(get.wait(120 * SLOWNESS), 0, f"\n{get}")
         self.assertEqual(sha256_of(target / "big.bin"), digest)
-        sources = {o["node"] for o in get.objects() if o["event"] == "source"}
-        self.assertLessEqual({nodes[0].node_id, nodes[2].node_id}, sources, f"\n{get}")
         (file,) = [o for o in get.objects() if o["event"] == "file"]
         self.assertGreaterEqual(file["received"], BIG_BYTES)
+        gave = {source["node"] for source in file["sources"] if source["received"]}
+        self.assertLessEqual({nodes[0].node_id, nodes[2].node_id}, gave, f"\n{get}")
 
     def test_the_only_source_is_killed_and_comes_back(self):
         broker = self.world.broker()
@@ -76,6 +74,10 @@ class StrangeNodes(EndToEnd):
     def nodes(self, *kinds):
         return [self.world.fake(kind([self.shared])) for kind in kinds]
 
+    def half(self):
+        """A source that gives half of the file before its gate is opened."""
+        return [self.world.fake(GatedNode([self.shared], gate_bytes=MIDDLE_BYTES // 2))]
+
     def command(self, nodes, *args):
         where = [arg for node in nodes for arg in ("--from", node.endpoint)]
         return ["zget", *where, "--json", "-d", self.target, *args, "middle.bin"]
@@ -87,12 +89,16 @@ class StrangeNodes(EndToEnd):
         return [path for path in self.target.iterdir() if path.name.endswith(".zpart")] if self.target.exists() else []
 
     def test_three_sources_share_the_work_and_no_chunk_is_asked_for_twice(self):
-        nodes = self.nodes(SlowNode, SlowNode, SlowNode)
-        result = self.world.run(*self.command(nodes))
+        nodes = self.nodes(GatedNode, GatedNode, GatedNode)
+        get = self.world.start(*self.command(nodes))
+        for node in nodes:
+            node.wait_seen(zsp.READ)
+        for node in nodes:
+            node.open_gate()
+        result = Result(get, get.wait())
         self.assert_exit(result, 0)
         self.assertTrue((self.target / "middle.bin").read_bytes() == self.data)
         for node in nodes:
-            self.assertTrue(node.seen_of(zsp.READ), "a source was never asked")
             for seen in node.seen_of(zsp.READ):
                 self.assertLessEqual(seen.message.length, 1 << 20)
         (file,) = result.objects("file")
@@ -105,16 +111,22 @@ class StrangeNodes(EndToEnd):
         self.assertEqual(self.asked_bytes(nodes), MIDDLE_BYTES)
 
     def test_sources_that_vanish_are_replaced(self):
-        nodes = self.nodes(VanishingNode, VanishingNode, SlowNode)
-        result = self.world.run(*self.command(nodes))
-        self.assert_exit(result, 0)
+        nodes = self.nodes(GatedNode, GatedNode, GatedNode)
+        get = self.world.start(*self.command(nodes))
+        for node in nodes[:2]:
+            node.wait_seen(zsp.READ)
+            node.vanish()
+            get.wait_event("source", lambda source: (source["node"], source["state"]) == (node.node_id.hex(), "left"))
+        nodes[2].open_gate()
+        self.assert_exit(Result(get, get.wait()), 0)
         self.assertTrue((self.target / "middle.bin").read_bytes() == self.data)
-        left = {o["node"] for o in result.objects("source") if o["state"] == "left"}
-        self.assertLessEqual({node.node_id.hex() for node in nodes[:2]}, left, f"\n{result}")
 
     def test_when_the_last_source_is_gone_it_says_so_and_keeps_what_it_has(self):
-        nodes = self.nodes(VanishingNode)
-        result = self.world.run(*self.command(nodes, "--timeout", "2"))
+        nodes = self.half()
+        get = self.world.start(*self.command(nodes, "--timeout", "5"))
+        get.wait_progress(MIDDLE_BYTES // 8)
+        nodes[0].vanish()
+        result = Result(get, get.wait())
         self.assert_exit(result, 3)
         self.assertTrue(result.done["error"])
         self.assertFalse((self.target / "middle.bin").exists())
@@ -126,10 +138,8 @@ class StrangeNodes(EndToEnd):
         self.assertEqual(self.partial(), [])
 
     def test_killed_in_the_middle_it_resumes_and_fetches_only_the_rest(self):
-        nodes = self.nodes(Slower)
-        get = self.world.start(*self.command(nodes))
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] > 4 << 20 for o in get.objects()),
-                   "progress past 4 MiB")
+        get = self.world.start(*self.command(self.half()))
+        get.wait_progress(4 << 20)
         get.kill()
         self.assertFalse((self.target / "middle.bin").exists())
         kept = [o["bytes"] for o in get.objects() if o["event"] == "progress"][-1]
@@ -142,7 +152,7 @@ class StrangeNodes(EndToEnd):
         self.assertEqual(self.partial(), [])
 
     def test_killed_again_and_again_it_finishes_and_the_file_is_right(self):
-        nodes = self.nodes(Slower, Slower)
+        nodes = self.nodes(SlowNode, SlowNode)
         source = random.Random(6)
         for _ in range(8):
             get = self.world.start(*self.command(nodes))
@@ -155,31 +165,29 @@ class StrangeNodes(EndToEnd):
         self.assertTrue((self.target / "middle.bin").read_bytes() == self.data)
 
     def test_terminated_in_the_middle_it_ends_at_once_and_keeps_what_it_has(self):
-        nodes = self.nodes(Slower)
-        get = self.world.start(*self.command(nodes))
-        get.wait_stdout(r'"event": ?"progress"')
-        _, seconds = get.terminate()
-        self.assertLess(seconds, 3)
+        get = self.world.start(*self.command(self.half()))
+        get.wait_progress(4 << 20)
+        code, seconds = get.terminate()
+        self.assertEqual(code, 3)
+        self.assertLess(seconds, STOP_S)
         self.assertFalse((self.target / "middle.bin").exists())
-        get.expected_signal = 15
         self.assert_exit(self.world.run(*self.command(self.nodes(FakeNode))), 0)
 
     def test_a_second_zget_for_the_same_file_waits_for_the_first(self):
-        nodes = self.nodes(Slower)
+        nodes = self.half()
         first = self.world.start(*self.command(nodes))
-        first.wait_stdout(r'"event": ?"progress"')
+        first.wait_progress(4 << 20)
         second = self.world.start(*self.command(nodes))
         second.wait_stderr(r"(?i)wait")
+        nodes[0].open_gate()
         self.assertEqual(first.wait(), 0, f"\n{first}")
         self.assertEqual(second.wait(), 0, f"\n{second}")
         self.assertTrue((self.target / "middle.bin").read_bytes() == self.data)
         self.assertLess(self.asked_bytes(nodes), MIDDLE_BYTES * 3 // 2)
 
     def test_a_damaged_partial_file_is_noticed(self):
-        nodes = self.nodes(Slower)
-        get = self.world.start(*self.command(nodes))
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] > 4 << 20 for o in get.objects()),
-                   "progress past 4 MiB")
+        get = self.world.start(*self.command(self.half()))
+        get.wait_progress(4 << 20)
         get.kill()
         for path in self.partial():
             data = bytearray(path.read_bytes())

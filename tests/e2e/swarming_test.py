@@ -8,7 +8,7 @@ that was told not to serve does; a source that comes later is never asked; a res
 import unittest
 
 from support import zsp
-from support.actor import wait_until
+from support.actor import DEADLINE_S, wait_until
 from support.case import EndToEnd, random_bytes
 from support.fake_client import BrokerClient, PeerClient
 from support.tree import chunk_log2
@@ -40,7 +40,7 @@ class Swarm(EndToEnd):
 
     def finish(self, get, name):
         """The `file` event of a fetch that must succeed."""
-        self.assertEqual(get.wait(60), 0, f"\n{get}")
+        self.assertEqual(get.wait(2 * DEADLINE_S), 0, f"\n{get}")
         self.assertTrue((self.world.path(name) / "f.bin").read_bytes() == self.data, "other bytes")
         (file,) = [o for o in get.objects() if o["event"] == "file"]
         return file
@@ -51,7 +51,7 @@ class Swarm(EndToEnd):
                    if from_node is None or source["node"] == from_node.node_id)
 
     def test_three_downloads_at_once_serve_each_other(self):
-        node = self.node("node", "--up", "12M")
+        node = self.node("node", "--up", "6M")
         gets = [self.get(f"out{i}") for i in range(3)]
         wait_until(lambda: len(self.peers()) == 3, "three downloads among the peers")
         partial = self.partial_sources()
@@ -59,7 +59,7 @@ class Swarm(EndToEnd):
         table = self.world.run("zpeers", "--broker", self.broker.endpoint)
         self.assertEqual(table.stdout.count("zget-"), 3, f"\n{table}")
         files = [self.finish(get, f"out{i}") for i, get in enumerate(gets)]
-        self.assertEqual(self.peers(), [], "one that has ended is still listed")
+        self.world.wait_gone(self.broker, "zget-")
         by_node, total = self.received(files, node), self.received(files)
         self.assertEqual(total, sum(file["received"] for file in files))
         self.assertGreater(total - by_node, SIZE // 2, "they took nothing from each other")
@@ -77,7 +77,7 @@ class Swarm(EndToEnd):
         return wait_until(look, "a download among the sources")
 
     def test_what_a_download_serves_is_verified_and_announced_as_it_comes(self):
-        self.node("node", "--up", "8M")
+        self.node("node", "--up", "4M")
         get = self.get("out")
 
         def address():
@@ -105,9 +105,9 @@ class Swarm(EndToEnd):
         self.finish(get, "out")
 
     def test_one_that_may_not_serve_never_joins_and_still_finds_sources(self):
-        self.node("node", "--up", "12M")
+        self.node("node", "--up", "1M")
         get = self.get("out", "--no-serve")
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] > SIZE // 8 for o in get.objects()), "progress")
+        get.wait_progress(1)
         other = self.world.node("other", self.broker, self.share)
         while get.running:
             self.assertEqual(self.peers(), [])
@@ -115,9 +115,9 @@ class Swarm(EndToEnd):
         self.assertGreater(self.received([file], other), 0)
 
     def test_a_source_that_comes_later_is_asked_within_seconds(self):
-        self.node("node", "--up", "2M")
+        self.node("node", "--up", "1M")
         get = self.get("out")
-        get.wait_stdout(r'"event": ?"progress"')
+        get.wait_progress(1)
         other = self.world.node("other", self.broker, self.share)
         get.wait_stdout(rf'"node": ?"{other.node_id}".*"state": ?"joined"')
         self.assertGreater(self.received([self.finish(get, "out")], other), SIZE // 2)
@@ -128,12 +128,12 @@ class Swarm(EndToEnd):
         wait_until(self.peers, "the download among the peers")
         get.signal(2)
         self.assertEqual(get.wait(), 3, f"\n{get}")
-        self.assertEqual(self.peers(), [])
+        self.world.wait_gone(self.broker, "zget-")
 
     def test_when_the_only_source_is_killed_and_started_again_the_fetch_goes_on(self):
-        node = self.node("node", "--up", "12M")
+        node = self.node("node", "--up", "6M")
         get = self.get("out")
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] > SIZE // 4 for o in get.objects()), "progress")
+        get.wait_progress(SIZE // 4)
         node.kill()
         get.wait_stdout(r'"state": ?"left"')
         self.world.node("node", self.broker, self.share, port=node.port)
@@ -141,9 +141,9 @@ class Swarm(EndToEnd):
         self.assertLess(file["received"], SIZE + 16 * MIB)
 
     def test_when_the_only_source_says_goodbye_and_comes_back_the_fetch_goes_on(self):
-        node = self.node("node", "--up", "12M")
+        node = self.node("node", "--up", "6M")
         get = self.get("out")
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] > SIZE // 4 for o in get.objects()), "progress")
+        get.wait_progress(SIZE // 4)
         node.terminate()
         get.wait_stdout(r'"state": ?"left"')
         self.world.node("node", self.broker, self.share, port=node.port)
@@ -151,13 +151,13 @@ class Swarm(EndToEnd):
         self.assertLess(file["received"], SIZE + 16 * MIB)
 
     def test_when_the_only_source_stays_away_it_gives_up_and_keeps_what_it_has(self):
-        node = self.node("node", "--up", "12M")
-        get = self.get("out", "--timeout", "2")
-        wait_until(lambda: any(o["event"] == "progress" and o["bytes"] > SIZE // 4 for o in get.objects()), "progress")
+        node = self.node("node", "--up", "6M")
+        get = self.get("out", "--timeout", "5")
+        get.wait_progress(SIZE // 4)
         node.kill()
         self.assertEqual(get.wait(), 3, f"\n{get}")
         self.assertEqual([path.suffix for path in self.world.path("out").iterdir()], [".zpart"])
-        self.assertEqual(self.peers(), [])
+        self.world.wait_gone(self.broker, "zget-")
 
 
 if __name__ == "__main__":

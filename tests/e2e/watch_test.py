@@ -249,6 +249,7 @@ class Limits(Watched):
             (self.share / f"d{i}" / "g").write_bytes(b"g%d" % i)
             files[f"d{i}/g"] = b"g%d" % i
         self.expect(files)
+        self.node.terminate()
         self.assertEqual(sum("max_user_watches" in line for line in self.node.stderr.lines), 1)
 
 
@@ -283,7 +284,7 @@ class Manifest(Watched):
         self.manifest.write_text("four a\n")
         self.expect({"four": b"a"})
         self.manifest.unlink()
-        wait_until(lambda: sum("cannot be read" in line for line in self.node.stderr.lines) == 2, "a second line")
+        wait_until(lambda: self.node.stderr.so_far.count("cannot be read") == 2, "a second line")
 
     def test_bad_lines_are_told_by_number_and_the_good_ones_stay(self):
         self.start_with("good a\nalone\n../evil a\nthree words here\ngood deep/b\nnone nowhere\ndir deep\n")

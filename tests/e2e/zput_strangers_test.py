@@ -24,7 +24,7 @@ class Strangers(Pushing):
             def misbehave(self, route, take):
                 misbehave(self, route, take)
         receiver = self.receiver(Stranger)
-        result = self.put(receiver, path, "--timeout", "2", *args)
+        result = self.put(receiver, path, "--timeout", "3", *args)
         self.assert_exit(result, code)
         receiver.wait_seen(zsp.BYE)  # behind all that it said
         self.assertEqual(receiver.seen_of(zsp.DATA), [])
@@ -68,10 +68,11 @@ class Strangers(Pushing):
                 self.requests.pop((route, message.rid))
                 self.received_bytes += message.length
         receiver = self.receiver(Flood)
-        put = self.start_put(receiver, self.file(2 * MIB), "--timeout", "3")
-        wait_until(lambda: not receiver.requests, "an answer to each READ")
+        options = self.world.env["ASAN_OPTIONS"] + ":quarantine_size_mb=8"
+        put = self.start_put(receiver, self.file(2 * MIB), "--timeout", "600", env={"ASAN_OPTIONS": options})
+        wait_until(lambda: receiver.accepted and not receiver.requests, "an answer to each READ")
         self.assertLess(put.rss_kib(), 150 * KIB)
-        self.assertEqual(put.wait(), 3)
+        self.assertEqual(put.terminate()[0], 3)
         self.assertTrue(all(error.code == zsp.LIMIT for error in receiver.errors))
         self.assertTrue(receiver.errors)
         self.assertGreaterEqual(receiver.received_bytes, 16 * MIB)
@@ -188,7 +189,7 @@ class Strangers(Pushing):
 class Interrupted(Pushing):
     def half(self, receiver, path):
         """A push that is under way: half of it is saved."""
-        put = self.start_put(receiver, path, "--up", "1M")
+        put = self.start_put(receiver, path, "--up", "512K")
         wait_until(lambda: receiver.takes and len(receiver.take().saved) > 3, "some chunks to be saved")
         return put
 
@@ -214,7 +215,7 @@ class Interrupted(Pushing):
 
     def test_a_node_that_is_gone_for_good_is_3_and_what_is_saved_counts(self):
         receiver, path = self.receiver(), self.file(3 * MIB)
-        put = self.start_put(receiver, path, "--up", "1M", "--timeout", "3")
+        put = self.start_put(receiver, path, "--up", "512K", "--timeout", "3")
         wait_until(lambda: receiver.takes and len(receiver.take().saved) > 3, "some chunks to be saved")
         receiver.vanish()
         self.assertEqual(put.wait(), 3, f"\n{put}")

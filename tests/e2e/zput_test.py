@@ -6,13 +6,14 @@ is told as the whole; a guess between two nodes or files; an exit code that says
 """
 
 import os
+import signal
 import time
 import unittest
 
 from support import tree, zsp
 from support.case import random_bytes
 from support.fake_broker import FakeBroker
-from support.fake_node import VanishingNode
+from support.fake_node import GatedNode
 from support.fake_receiver import FakeReceiver, IdleReceiver, RefusingReceiver
 from support.pushing import CHUNK, KIB, MIB, Pushing
 
@@ -183,11 +184,12 @@ class Unfinished(Pushing):
     def unfinished(self, size=240 * CHUNK, name="a.bin"):
         """A download that stopped in the middle: (data, its partial file, the chunks that are there)."""
         shared = zsp.SharedFile(name, random_bytes(size, 5))
-        node = self.world.fake(VanishingNode([shared]))
-        node.reads = 6
+        node = self.world.fake(GatedNode([shared], gate_bytes=6 * CHUNK))
         folder = self.world.path("half")
-        result = self.world.run("zget", "--from", node.endpoint, "-d", folder, "--timeout", "1", name)
-        self.assert_exit(result, 3)
+        get = self.world.start("zget", "--from", node.endpoint, "-d", folder, "--json", name)
+        get.wait_progress(2 * CHUNK)
+        get.signal(signal.SIGINT)
+        self.assertEqual(get.wait(), 3, f"\n{get}")
         (partial,) = folder.glob(".*.zpart")
         raw = partial.read_bytes()
         here = [i for i in range(size // CHUNK) if raw[i * CHUNK:(i + 1) * CHUNK] ==

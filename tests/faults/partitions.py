@@ -63,7 +63,7 @@ class Hosts(EndToEnd):
 
     def saved(self):
         """Bytes that are verified and on disk."""
-        lines = [json.loads(line) for line in self.get.stdout.lines if '"progress"' in line]
+        lines = [json.loads(line) for line in self.get.stdout.lines_so_far if '"progress"' in line]
         return lines[-1]["bytes"] if lines else 0
 
     def wait_bytes(self, count, deadline_s=30):
@@ -139,7 +139,7 @@ class OneWay(Hosts):
 
     def states(self, name):
         """What zget said of this node, in order."""
-        lines = [json.loads(line) for line in self.get.stdout.lines if '"source"' in line]
+        lines = [json.loads(line) for line in self.get.stdout.lines_so_far if '"source"' in line]
         return [line["state"] for line in lines if line.get("event") == "source" and line["node_name"] == name]
 
     def sent(self, name):

@@ -21,7 +21,7 @@ from support import tree, zsp
 from support.actor import wait_until
 from support.case import EndToEnd, random_bytes
 from support.fake_client import PeerClient
-from support.fake_node import FakeNode, VanishingNode
+from support.fake_node import FakeNode, GatedNode
 from support.processes import BIN, Process
 
 CALLS = ("openat", "pwrite64", "pread64", "fdatasync", "fsync", "renameat2", "mkdir", "mkdirat", "ftruncate", "fallocate")
@@ -126,9 +126,7 @@ class Zget(FailingCalls):
         self.sweep("zget", CALLS, lambda *fault: self.attempt("first", *fault, lambda target: None), lambda *_: ERRORS)
 
     def test_a_run_that_resumes(self):
-        class Vanishing(VanishingNode):
-            reads = 3
-        node = self.world.fake(Vanishing([self.shared]))
+        node = self.world.fake(GatedNode([self.shared], gate_bytes=3 << 16))
         half = self.world.path("half")
         result = self.world.run("zget", "--from", node.endpoint, "--no-serve", "--timeout", "1", "-d", half, "small.bin")
         self.assert_exit(result, 3)

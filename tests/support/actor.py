@@ -14,7 +14,7 @@ import zmq
 from support import zsp
 
 SLOWNESS = float(os.environ.get("ZSWARM_SLOWNESS", "1"))
-DEADLINE_S = 20 * SLOWNESS
+DEADLINE_S = 60 * SLOWNESS  # far beyond need: only a test that fails waits for so long
 
 
 class Unexpected(AssertionError):

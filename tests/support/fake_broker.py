@@ -6,8 +6,8 @@ import os
 
 import zmq
 
-from support import zsp
-from support.actor import DEADLINE_S, Actor
+from support import ports, zsp
+from support.actor import Actor
 
 
 class FakeBroker(Actor):
@@ -21,10 +21,9 @@ class FakeBroker(Actor):
         self.rids = itertools.count(1000)
         self.joined = {}
         self.bad = []
-        socket = self.open("broker", zmq.ROUTER)
-        self.port = port or socket.bind_to_random_port("tcp://127.0.0.1")
-        if port:
-            socket.bind(f"tcp://127.0.0.1:{port}")
+        self.held_port = ports.bound(port or 0)
+        self.port = ports.port_of(self.held_port)
+        self.open("broker", zmq.ROUTER).bind(f"tcp://127.0.0.1:{self.port}")
         self.endpoint = f"tcp://127.0.0.1:{self.port}"
         self.start()
 
@@ -72,4 +71,8 @@ class FakeBroker(Actor):
         """Sends a QUERY to a node and returns its ANSWER."""
         rid = next(self.rids)
         self.post(lambda: self.send(route, zsp.QUERY, rid, mode, text, min_size, max_size, limit, deadline_ms, None))
-        return self.wait_seen(zsp.ANSWER, lambda message: message.rid == rid, DEADLINE_S).message
+        return self.wait_seen(zsp.ANSWER, lambda message: message.rid == rid).message
+
+    def stop(self):
+        super().stop()
+        self.held_port.close()

@@ -22,7 +22,8 @@ class Refused(Exception):
 class Link:
     """One DEALER; every reply is decoded strictly."""
 
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, deadline_s=DEADLINE_S):
+        self.deadline_s = deadline_s
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 200
         self.socket.sndtimeo = int(DEADLINE_S * 1000)
@@ -49,9 +50,9 @@ class Link:
             self.socket.recv_multipart()
         self.socket.send_multipart(frames)
 
-    def receive(self, deadline_s=DEADLINE_S):
+    def receive(self, deadline_s=None):
         """The next message of any kind but PING, which is answered at once; None when none came in time."""
-        end = time.monotonic() + deadline_s
+        end = time.monotonic() + (self.deadline_s if deadline_s is None else deadline_s)
         while self.socket.poll(max(0, int((end - time.monotonic()) * 1000))):
             frames = self.socket.recv_multipart()
             if len(frames) > 2:
@@ -62,9 +63,9 @@ class Link:
             self.send(zsp.PONG, rid=message.rid)
         return None
 
-    def reply(self, rid, *kinds, deadline_s=DEADLINE_S):
+    def reply(self, rid, *kinds):
         """The next message with this rid: one of `kinds`, or Refused."""
-        end = time.monotonic() + deadline_s
+        end = time.monotonic() + self.deadline_s
         while True:
             message = self.receive(max(0, end - time.monotonic()))
             if message is None:
@@ -85,8 +86,9 @@ class Link:
 
 
 class BrokerClient(Link):
-    def search(self, mode, text, min_size=0, max_size=0, limit=0, deadline_ms=0):
-        """(hits, done): hits is a dict from File to the set of its Sources."""
+    def search(self, mode, text, min_size=0, max_size=0, limit=0, deadline_ms=10000):
+        """(hits, done): hits is a dict from File to the set of its Sources. It is over when all have answered; who never
+        does is waited for until the deadline, here the longest that a broker allows."""
         rid = self.send(zsp.SEARCH, mode, text, min_size, max_size, limit, deadline_ms)
         hits = {}
         while True:

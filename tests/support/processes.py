@@ -12,21 +12,30 @@ import threading
 import time
 from pathlib import Path
 
+from support import ports
 from support.actor import DEADLINE_S, SLOWNESS, Unexpected, wait_until
 
 SOURCE = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("ZSWARM_BIN", SOURCE / "build/release/bin")).resolve()
 REPORT = re.compile(rb"ERROR: [A-Za-z]+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed|"
                     rb"dangling socket|Assertion failed:")
-STOP_S = 3
+# Programs end within 3 s of a machine that is theirs. What one could wait for at its end in place of that takes longer than
+# this: a peer that is silent 10 s, a lease 30 s.
+STOP_S = 9 * SLOWNESS
+LEASE_S = 30  # of a broker that was told no other
 PROGRAMS = ("zbroker", "znode", "zsearch", "zget", "zput", "zhash", "zpeers", "zls", "zstat")
 
 
 class Lines:
-    """Collects one output stream of a process, line by line."""
+    """Collects one output stream of a process, line by line, on a thread of its own.
+
+    Nothing that was seen elsewhere (the other stream, a file, a message) says how much of this stream has been collected.
+    So all of it is there only when the stream has ended; of a running program, `wait` for a line, or take what comes
+    before one with `until`. `so_far` is for conditions that are looked at again.
+    """
 
     def __init__(self, stream):
-        self.raw = b""
+        self.collected = bytearray()
         self.ended = False
         self.condition = threading.Condition()
         self.thread = threading.Thread(target=self.collect, args=(stream,), daemon=True)
@@ -35,7 +44,7 @@ class Lines:
     def collect(self, stream):
         while data := os.read(stream.fileno(), 65536):
             with self.condition:
-                self.raw += data
+                self.collected += data
                 self.condition.notify_all()
         with self.condition:
             self.ended = True
@@ -43,15 +52,30 @@ class Lines:
         stream.close()
 
     @property
-    def text(self):
+    def raw(self):
+        with self.condition:
+            return bytes(self.collected)
+
+    @property
+    def so_far(self):
         return self.raw.decode(errors="backslashreplace")
+
+    @property
+    def lines_so_far(self):
+        return self.so_far.split("\n")[:-1]
+
+    @property
+    def text(self):
+        if not self.ended:
+            raise Unexpected("the stream goes on: a line that is missing may come. Use wait() or until(), or end the program")
+        return self.so_far
 
     @property
     def lines(self):
         return self.text.split("\n")[:-1]
 
     def find(self, pattern):
-        return next((match for line in self.lines if (match := re.search(pattern, line))), None)
+        return next((match for line in self.lines_so_far if (match := re.search(pattern, line))), None)
 
     def wait(self, pattern, deadline_s=DEADLINE_S):
         """The match of the first line that has `pattern`; Unexpected when the stream ends or time is up."""
@@ -59,8 +83,14 @@ class Lines:
             self.condition.wait_for(lambda: self.find(pattern) or self.ended, deadline_s)
             match = self.find(pattern)
         if not match:
-            raise Unexpected(f"no line with {pattern!r} in {self.text!r}")
+            raise Unexpected(f"no line with {pattern!r} in {self.so_far!r}")
         return match
+
+    def until(self, pattern):
+        """All lines up to the first that has `pattern`, that one too: nothing can come between them any more."""
+        self.wait(pattern)
+        lines = self.lines_so_far
+        return lines[:next(number for number, line in enumerate(lines) if re.search(pattern, line)) + 1]
 
 
 class Process:
@@ -86,8 +116,8 @@ class Process:
         return self.popen.poll() is None
 
     def __str__(self):
-        return (f"{' '.join(self.command)}\n  exit: {self.popen.returncode}\n  stdout: {self.stdout.text[-2000:]!r}\n"
-                f"  stderr: {self.stderr.text[-4000:]}")
+        return (f"{' '.join(self.command)}\n  exit: {self.popen.returncode}\n  stdout: {self.stdout.so_far[-2000:]!r}\n"
+                f"  stderr: {self.stderr.so_far[-4000:]}")
 
     def wait_stdout(self, pattern, deadline_s=DEADLINE_S):
         return self.wait_line(self.stdout, pattern, deadline_s)
@@ -109,7 +139,7 @@ class Process:
     def kill(self):
         """kill -9, as a power cut would."""
         self.signal(signal.SIGKILL)
-        self.popen.wait()
+        self.wait()
 
     def wait(self, deadline_s=DEADLINE_S):
         """The exit code."""
@@ -139,8 +169,23 @@ class Process:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def objects(self):
-        """The NDJSON of stdout."""
-        return [json.loads(line) for line in self.stdout.lines]
+        """The NDJSON of stdout, as far as it was collected."""
+        return [json.loads(line) for line in self.stdout.lines_so_far]
+
+    def wait_event(self, event, accept=lambda found: True, deadline_s=DEADLINE_S):
+        """The first object of stdout that is this `event` and that `accept` takes."""
+        def find():
+            return next((o for o in self.objects() if o["event"] == event and accept(o)), None)
+        with self.stdout.condition:
+            self.stdout.condition.wait_for(lambda: find() or self.stdout.ended, deadline_s)
+            found = find()
+        if not found:
+            raise Unexpected(f"no such {event}: {self}")
+        return found
+
+    def wait_progress(self, size, deadline_s=DEADLINE_S):
+        """Until a download or a push has told of this many bytes."""
+        return self.wait_event("progress", lambda found: found["bytes"] >= size, deadline_s)
 
     def problems(self):
         """What must never be: a crash that no test asked for, or a sanitizer report."""
@@ -186,8 +231,8 @@ class World:
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="zswarm-test-"))
-        self.processes, self.fakes = [], []
-        self.stop_s = 10 * SLOWNESS
+        self.processes, self.fakes, self.held_ports = [], [], []
+        self.stop_s = DEADLINE_S
         self.env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(self.folder / "home"),
                     "LANG": "C.UTF-8", "ASAN_OPTIONS": "exitcode=86:detect_leaks=1",
                     "LSAN_OPTIONS": f"exitcode=86:print_suppressions=0:suppressions={Path(__file__).with_name('lsan.supp')}", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=0"}
@@ -213,22 +258,40 @@ class World:
         self.processes.append(process)
         return process
 
-    def run(self, program, *args, deadline_s=60 * SLOWNESS, **options):
+    def port(self):
+        """A port that is this test's: nobody listens there until one of its programs does."""
+        self.held_ports.append(ports.bound(0))
+        return ports.port_of(self.held_ports[-1])
+
+    def dead_endpoint(self):
+        """An address of this machine where nobody listens before a program of this test does."""
+        return f"tcp://127.0.0.1:{self.port()}"
+
+    def ports_in_a_row(self, count):
+        """The first of them; as port()."""
+        held = ports.in_a_row(count)
+        self.held_ports += held
+        return ports.port_of(held[0])
+
+    def run(self, program, *args, deadline_s=2 * DEADLINE_S, **options):
         process = self.start(program, *args, **options)
         return Result(process, process.wait(deadline_s))
 
-    def broker(self, *args, listen="tcp://127.0.0.1:*", **options):
-        process = self.start("zbroker", "--listen", listen, *args, **options)
+    def broker(self, *args, listen=None, **options):
+        """At a port that it may have again after a restart."""
+        process = self.start("zbroker", "--listen", listen or self.dead_endpoint(), *args, **options)
         process.endpoint = process.wait_stdout(r"^ready (tcp://\S+)$").group(1)
         process.port = int(process.endpoint.rsplit(":", 1)[1])
         return process
 
-    def node(self, name, broker=None, share=None, args=(), port=0, wait=True, **options):
-        """`broker` is a process, an endpoint or None (--no-broker); `share` a folder, a list, or None."""
+    def node(self, name, broker=None, share=None, args=(), port=None, wait=True, **options):
+        """`broker` is a process, an endpoint or None (--no-broker); `share` a folder, a list, or None; `port` None for one
+        that it may have again after a restart."""
         shares = share if isinstance(share, list) else [share] if share else []
         where = ["--no-broker"] if broker is None else ["--broker", getattr(broker, "endpoint", broker)]
         process = self.start("znode", *where, *(arg for folder in shares for arg in ("--share", folder)), "--name",
-                             name, "--state", self.path("state", name), "--port", port, *args, **options)
+                             name, "--state", self.path("state", name), "--port",
+                             self.port() if port is None else port, *args, **options)
         if wait:
             self.wait_node(process)
         return process
@@ -258,6 +321,13 @@ class World:
                 return done.silent == 0 and set(names) <= {file.name for file in hits}
             wait_until(found, f"a search to find {names}")
 
+    def wait_gone(self, broker, *names):
+        """Until the broker lists no such node, and that before a lease can run out: then the node said BYE."""
+        from support.fake_client import BrokerClient
+        with BrokerClient(broker.endpoint) as client:
+            wait_until(lambda: not any(peer[0].node_name.startswith(names) for peer in client.peers()),
+                       f"{names} to be gone", LEASE_S / 2)
+
     def end(self, process):
         """Ends one process at the close of a test; returns what was wrong with that."""
         if not process.running:
@@ -269,7 +339,6 @@ class World:
             code = process.wait(self.stop_s)
         except Unexpected:
             process.kill()
-            process.wait()
             return [f"did not end on SIGTERM: {process}"]
         if process.name in ("zbroker", "znode") and code != 0:
             return [f"SIGTERM must end it with 0: {process}"]
@@ -287,6 +356,8 @@ class World:
         for fake in self.fakes:
             problems += [f"our program sent a bad message to {type(fake).__name__}: {bad}"
                          for bad in getattr(fake, "bad", [])]
+        for held in self.held_ports:
+            held.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         if problems:
             raise Unexpected("\n".join(problems))

@@ -56,7 +56,9 @@ class Pusher(PeerClient):
     # --- Being asked ---
 
     def last_offer_of(self, file_id):
-        return next((o for o in reversed(self.offers.values()) if o.shared.file_id == file_id), None)
+        """The last that was taken: what its receiver asks may be on its way when another OFFER is sent."""
+        return next((o for o in reversed(self.offers.values()) if o.shared.file_id == file_id and o.missing is not None),
+                    None)
 
     def answer(self, message):
         offer = self.offers.get(message.rid)
@@ -84,7 +86,7 @@ class Pusher(PeerClient):
         if message.kind == zsp.CANCEL:
             return
         offer = self.last_offer_of(message.file_id)
-        if offer is None or offer.missing is None:
+        if offer is None:
             raise Unexpected(f"{message} without an OFFER")
         if message.kind == zsp.HASHES:
             self.on_hashes(offer, message)

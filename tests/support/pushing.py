@@ -20,8 +20,8 @@ class Pushing(EndToEnd):
     def put(self, receiver, path, *args, **options):
         return self.world.run("zput", "--to", receiver.endpoint, "--json", *args, path, **options)
 
-    def start_put(self, receiver, path, *args):
-        return self.world.start("zput", "--to", receiver.endpoint, "--json", *args, path)
+    def start_put(self, receiver, path, *args, **options):
+        return self.world.start("zput", "--to", receiver.endpoint, "--json", *args, path, **options)
 
     def the_push(self, result):
         (push,) = result.objects("push")

@@ -22,6 +22,20 @@ UP, DOWN, LEFT = "\x1b[A", "\x1b[B", "\x1b[D"
 CTRL_A, CTRL_C, CTRL_D, CTRL_E = "\1", "\3", "\4", "\5"
 
 
+def read_master(master):
+    """The next bytes of a terminal; none when its other side is closed.
+
+    The kernel looks whether there is anything, and then whether the other side is closed: what is written between the two
+    looks, just before the close, comes with the second read.
+    """
+    for _ in range(2):
+        try:
+            return os.read(master, 65536)
+        except OSError:
+            pass
+    return b""
+
+
 class Terminal:
     """A program whose terminal this is. `close` ends it and says what was wrong."""
 
@@ -42,10 +56,7 @@ class Terminal:
 
     def collect(self):
         while not self.ended:
-            try:
-                data = os.read(self.master, 65536)
-            except OSError:
-                data = b""
+            data = read_master(self.master)
             with self.condition:
                 self.raw += data
                 self.stream.feed(data)
@@ -60,8 +71,9 @@ class Terminal:
     @property
     def text(self):
         """All lines, those scrolled off the top too, without blanks at their ends."""
-        past = ["".join(line[x].data for x in range(self.screen.columns)).rstrip() for line in self.screen.history.top]
-        return "\n".join(past + [line.rstrip() for line in self.screen.display]).rstrip("\n")
+        with self.condition:
+            past = ["".join(line[x].data for x in range(self.screen.columns)).rstrip() for line in self.screen.history.top]
+            return "\n".join(past + [line.rstrip() for line in self.screen.display]).rstrip("\n")
 
     @property
     def last_line(self):

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A raw ZMTP 3 client over a plain TCP socket, for frames that no ZeroMQ library would send."""
 
+import select
 import socket
 import struct
+import time
+
+from support.actor import DEADLINE_S
 
 MORE, LONG, COMMAND = 1, 2, 4
 PING, PONG = b"\x93\x01\x01", b"\x93\x01\x02"  # how their headers begin
@@ -26,7 +30,7 @@ def header(size, more=False):
 
 
 class Zmtp:
-    def __init__(self, port, handshake=True, host="127.0.0.1", timeout_s=10):
+    def __init__(self, port, handshake=True, host="127.0.0.1", timeout_s=DEADLINE_S):
         self.socket = socket.create_connection((host, port), timeout_s)
         self.buffer = b""
         if handshake:
@@ -80,9 +84,31 @@ class Zmtp:
                 return bodies
             self.send_message(PONG + bodies.pop()[len(PING):])  # they may ask at any time whether we are there
 
-    def is_closed(self, within_s):
-        """True when the other side cuts the connection in that time."""
-        self.socket.settimeout(within_s)
+    def is_cut(self, block, size_max):
+        """True when the other side cuts the connection before it has taken so many bytes of this block again and again.
+
+        A connection that was cut while its window was closed takes no more, and says so only to who reads.
+        """
+        self.socket.setblocking(False)
+        left, end = memoryview(b""), time.monotonic() + DEADLINE_S
+        while size_max > 0 and time.monotonic() < end:
+            readable, writable, _ = select.select([self.socket], [self.socket], [], 1)
+            try:
+                if readable and not self.socket.recv(65536):
+                    return True
+                if writable:
+                    left = left or memoryview(block)
+                    sent = self.socket.send(left)
+                    left, size_max = left[sent:], size_max - sent
+            except BlockingIOError:
+                pass
+            except OSError:
+                return True
+        return self.is_closed()
+
+    def is_closed(self):
+        """True when the other side cuts the connection."""
+        self.socket.settimeout(DEADLINE_S)
         try:
             while self.socket.recv(65536):
                 pass
