@@ -24,21 +24,40 @@ static bool host_of(const struct sockaddr *address, int family, struct host *ret
     return family == AF_INET || family == AF_INET6;
 }
 
+static unsigned mask_bits(const struct host *mask)
+{
+    unsigned bits = 0;
+    for (; bits < 8 * sizeof mask->bytes; bits++) {
+        if (!(mask->bytes[bits / 8] & (0x80 >> bits % 8)))
+            break;
+    }
+    return bits;
+}
+
+void near_networks_add(struct near_networks *self, const struct host *host, const struct host *mask)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    bool is_v4 = memcmp(host->bytes, mapped, sizeof mapped) == 0;
+    unsigned bits_min = is_v4 ? 96 + NEAR_V4_BITS_MIN : NEAR_V6_BITS_MIN;
+    if (self->count < NEAR_NETWORKS_MAX && mask_bits(mask) >= bits_min)
+        self->entries[self->count++] = (struct near_network){*host, *mask};
+}
+
 void near_networks_read(struct near_networks *self)
 {
     struct ifaddrs *list;
     self->count = 0;
     if (getifaddrs(&list) != 0)
         return;
-    for (const struct ifaddrs *at = list; at && self->count < NEAR_NETWORKS_MAX; at = at->ifa_next) {
-        struct near_network *entry = &self->entries[self->count];
+    for (const struct ifaddrs *at = list; at; at = at->ifa_next) {
+        struct host host, mask;
         int family = at->ifa_addr ? at->ifa_addr->sa_family : AF_UNSPEC;
-        if (!(at->ifa_flags & IFF_UP) || !host_of(at->ifa_addr, family, &entry->host) ||
-            !host_of(at->ifa_netmask, family, &entry->mask))
+        if (!(at->ifa_flags & IFF_UP) || !host_of(at->ifa_addr, family, &host) ||
+            !host_of(at->ifa_netmask, family, &mask))
             continue;
         if (family == AF_INET) /* the mapped form is common to all of IPv4 */
-            memset(entry->mask.bytes, 0xff, 12);
-        self->count++;
+            memset(mask.bytes, 0xff, 12);
+        near_networks_add(self, &host, &mask);
     }
     freeifaddrs(list);
 }

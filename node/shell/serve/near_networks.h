@@ -15,6 +15,14 @@ struct near_networks {
     size_t count;
 };
 
+/* A mask that is shorter makes no network but a good part of the world: a tunnel, say, that has the default
+ * route by its mask. Nobody is near because of it. */
+#define NEAR_V4_BITS_MIN 8
+#define NEAR_V6_BITS_MIN 16
+
+/* IPv4 in the mapped form, mask and all. Leaves out what is no network, and what there is no room for. */
+void near_networks_add(struct near_networks *self, const struct host *host, const struct host *mask);
+
 /* As they are now; none when that cannot be found out. */
 void near_networks_read(struct near_networks *self);
 bool near_networks_has(const struct near_networks *self, const struct host *host);

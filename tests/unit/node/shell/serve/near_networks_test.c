@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <string.h>
 
 static struct host host_of(const char *text)
 {
@@ -34,6 +35,36 @@ Test(near_networks, who_shares_the_masked_part_is_near_and_nobody_else)
     cr_assert(has(&networks, "2001:db8:1::99"));
     cr_assert(not(has(&networks, "2001:db8:2::1")));
     cr_assert(not(has(&networks, "::c0a8:701"))); /* the digits of an IPv4 address, but not one */
+}
+
+static size_t count_with(const char *host, const char *mask)
+{
+    struct near_networks networks = {.count = 0};
+    struct host of_host = host_of(host), of_mask = host_of(mask);
+    if (strchr(mask, '.'))
+        memset(of_mask.bytes, 0xff, 12);
+    near_networks_add(&networks, &of_host, &of_mask);
+    return networks.count;
+}
+
+Test(near_networks, mask_of_half_the_world_makes_no_network)
+{
+    cr_expect(eq(sz, count_with("10.0.0.1", "0.0.0.0"), 0));
+    cr_expect(eq(sz, count_with("10.0.0.1", "128.0.0.0"), 0));
+    cr_expect(eq(sz, count_with("10.0.0.1", "254.0.0.0"), 0));
+    cr_expect(eq(sz, count_with("10.0.0.1", "255.0.0.0"), 1));
+    cr_expect(eq(sz, count_with("10.0.0.1", "255.255.255.255"), 1));
+    cr_expect(eq(sz, count_with("2001:db8::1", "::"), 0));
+    cr_expect(eq(sz, count_with("2001:db8::1", "fffe::"), 0));
+    cr_expect(eq(sz, count_with("2001:db8::1", "ffff::"), 1));
+}
+
+Test(near_networks, no_more_than_there_is_room_for)
+{
+    struct near_networks networks = {.count = NEAR_NETWORKS_MAX};
+    struct host host = host_of("2001:db8::1"), mask = host_of("ffff::");
+    near_networks_add(&networks, &host, &mask);
+    cr_expect(eq(sz, networks.count, NEAR_NETWORKS_MAX));
 }
 
 Test(near_networks, without_any_nobody_is_near)
