@@ -115,7 +115,8 @@ char *target_renamed(const char *target, const char *base);
  * a file in place of one is. */
 int target_check(const char *folder, const char *target);
 
-/* An empty file, under a name with a number when another file has its own. 0, or an errno. */
+/* An empty file, under a name with a number when another file has its own; synced, with the folders that lead
+ * to it. 0, or an errno. */
 int target_make_empty(const char *folder, const char *target, char **ret_target);
 
 /* The list file (downloads_keep.c). */

@@ -26,28 +26,18 @@ char *target_below(const char *target)
     return text_copy((struct text){target, size > 0 ? size - 1 : 0});
 }
 
-/* -1 with errno. */
-static int open_below(const char *folder, const char *target,
-                      int (*open_folder)(int root_fd, const char *path))
+int target_check(const char *folder, const char *target)
 {
     char *below = target_below(target);
     int root_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = root_fd >= 0 ? open_folder(root_fd, below) : -1;
-    int error = errno;
+    int fd = root_fd >= 0 ? share_open_folder(root_fd, below) : -1;
+    int error = fd >= 0 || errno == ENOENT ? 0 : errno;
     if (root_fd >= 0)
         close(root_fd);
+    if (fd >= 0)
+        close(fd);
     free(below);
-    errno = error;
-    return fd;
-}
-
-int target_check(const char *folder, const char *target)
-{
-    int fd = open_below(folder, target, share_open_folder);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : errno;
-    close(fd);
-    return 0;
+    return error;
 }
 
 const char *target_base(const char *target)
@@ -86,15 +76,32 @@ static int make_empty_in(int folder_fd, const char *base, char **ret_base)
     return EEXIST;
 }
 
+/* The same below a folder, with all of it synced. */
+static int make_empty_below(int root_fd, const char *target, char **ret_base)
+{
+    char *below = target_below(target), *base = NULL;
+    int folder_fd = landing_open_folder(root_fd, below);
+    int error = folder_fd < 0 ? errno : make_empty_in(folder_fd, target_base(target), &base);
+    if (!error && (!landing_sync_folder(folder_fd) || (*below && !landing_sync_above(root_fd, below))))
+        error = errno;
+    if (folder_fd >= 0)
+        close(folder_fd);
+    if (!error)
+        *ret_base = base;
+    else
+        free(base);
+    free(below);
+    return error;
+}
+
 int target_make_empty(const char *folder, const char *target, char **ret_target)
 {
     char *base = NULL;
-    int folder_fd = open_below(folder, target, landing_open_folder);
-    if (folder_fd < 0)
-        return errno;
-    int error = make_empty_in(folder_fd, target_base(target), &base);
-    close(folder_fd);
-    if (error == 0)
+    int root_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = root_fd < 0 ? errno : make_empty_below(root_fd, target, &base);
+    if (root_fd >= 0)
+        close(root_fd);
+    if (!error)
         *ret_target = target_renamed(target, base);
     free(base);
     return error;

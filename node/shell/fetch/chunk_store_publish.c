@@ -80,36 +80,13 @@ void chunk_store_set_below(struct chunk_store *self, const char *below)
     assert(self->below);
 }
 
-static bool sync_folder(int fd)
-{
-    return fsync(fd) == 0 || errno == EINVAL; /* some network file systems cannot sync folders */
-}
-
 /* The name once, and first: bytes that no name leads to are lost. */
 int chunk_store_sync(struct chunk_store *self)
 {
-    if (!self->is_name_synced && self->temp_fd >= 0 && !sync_folder(self->temp_fd))
+    if (!self->is_name_synced && self->temp_fd >= 0 && !landing_sync_folder(self->temp_fd))
         return errno;
     self->is_name_synced = true;
     return fdatasync(self->fd) == 0 ? 0 : errno;
-}
-
-/* Those between the two may be new, and their names are in the one above each. False with errno. */
-static bool sync_above(int root_fd, const char *below)
-{
-    bool is_synced = sync_folder(root_fd);
-    for (const char *slash = strchr(below, '/'); slash && is_synced; slash = strchr(slash + 1, '/')) {
-        char *above = strndup(below, (size_t)(slash - below));
-        assert(above);
-        int fd = share_open_folder(root_fd, above);
-        is_synced = fd >= 0 && sync_folder(fd);
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
-        free(above);
-        errno = error;
-    }
-    return is_synced;
 }
 
 /* False with errno. */
@@ -120,7 +97,7 @@ static bool enter_folder(struct chunk_store *self)
     int fd = landing_open_folder(self->folder_fd, self->below);
     if (fd < 0)
         return false;
-    if (*self->below && !sync_above(self->folder_fd, self->below)) {
+    if (*self->below && !landing_sync_above(self->folder_fd, self->below)) {
         int error = errno;
         close(fd);
         errno = error;
@@ -148,7 +125,8 @@ static bool was_touched(struct chunk_store *self)
 /* The new name first: a power failure in between leaves both names rather than none. */
 static bool sync_folders(const struct chunk_store *self)
 {
-    return sync_folder(self->folder_fd) && (self->temp_fd == self->folder_fd || sync_folder(self->temp_fd));
+    return landing_sync_folder(self->folder_fd) &&
+           (self->temp_fd == self->folder_fd || landing_sync_folder(self->temp_fd));
 }
 
 /* ` (2)` before the extension, or the next number that is free. 0 or an errno. */
