@@ -437,7 +437,8 @@ void node_stop(struct node *self)
     signal(SIGALRM, end_at_once);
     alarm(END_SECONDS);
     sd_notify(0, "STOPPING=1");
-    downloads_offers_destroy(&self->offers);
+    if (self->offers)
+        downloads_offers_stop(self->offers);
     if (self->downloads)
         downloads_stop(self->downloads);
     if (self->broker)

@@ -27,7 +27,7 @@ struct node {
     struct partials *partials; /* stands between the data port and the shares */
     struct broker_client *broker;
     struct downloads *downloads; /* NULL until the data port is bound */
-    char *download_folder, *temp_folder, *download_list;
+    char *download_folder, *temp_folder, *download_list, *pushed_list;
     struct downloads_offers *offers; /* NULL when pushes are off */
     uint64_t failed_push_told_ms;    /* when to tell of the next one that fails */
     uint64_t instance;

@@ -132,7 +132,9 @@ bool node_start_downloads(struct node *self)
     self->downloads = downloads_new(&config, &events);
     if (!settings.accepts_pushes)
         return true;
-    self->offers = downloads_offers_new(self->loop, self->downloads, self->port, settings.push_quota_bytes);
+    self->pushed_list = node_state_path(&self->state, "pushed");
+    self->offers = downloads_offers_new(self->loop, self->downloads, self->port, self->pushed_list,
+                                        settings.push_quota_bytes);
     if (!self->offers)
         output_error(self->output, "cannot take pushes: too many parts in one loop");
     return self->offers != NULL;
@@ -140,9 +142,11 @@ bool node_start_downloads(struct node *self)
 
 void node_release_downloads(struct node *self)
 {
+    downloads_offers_destroy(&self->offers);
     downloads_destroy(&self->downloads);
     free(self->download_folder);
     free(self->temp_folder);
     free(self->download_list);
-    self->download_folder = self->temp_folder = self->download_list = NULL;
+    free(self->pushed_list);
+    self->download_folder = self->temp_folder = self->download_list = self->pushed_list = NULL;
 }

@@ -80,7 +80,7 @@ static const struct cli_option options[] = {
      &settings.temp},
     {"accept-push", 0, NULL, "take files that others offer, as if they were downloads", option_flag,
      &settings.accepts_pushes},
-    {"push-quota", 0, "SIZE", "what they may bring in all, since the start (default 10G)", option_size,
+    {"push-quota", 0, "SIZE", "what they may take up here in all (default 10G)", option_size,
      &settings.push_quota_bytes},
     {"menu", 0, NULL, "begin with a menu of numbered choices instead of commands", option_flag,
      &settings.has_menu},

@@ -3,6 +3,7 @@
 
 #include "messages/name.h"
 #include "messages/table.h"
+#include "node/push/pushed_files.h"
 
 #include <assert.h>
 #include <string.h>
@@ -282,6 +283,8 @@ static const char *no_space(const struct file_entry *file, const struct offer_fa
         return "more than this node takes from pushes";
     if (needed > facts->free_bytes)
         return "the disk is full";
+    if (facts->landed_count >= PUSHED_FILES_MAX)
+        return "more files than this node takes from pushes";
     if (facts->place == OFFER_NEW && facts->unfinished_count >= OFFERS_UNFINISHED_MAX)
         return "too many pushes are unfinished here";
     return NULL;

@@ -66,6 +66,7 @@ struct offer_facts {
     uint64_t taken_bytes;          /* of these, taken or promised to others; offers_cost() each */
     uint64_t free_bytes;           /* of the disk, and neither promised nor kept in reserve */
     size_t unfinished_count;       /* files that pushes began, this one not counted */
+    size_t landed_count;           /* files that pushes brought and that are here */
     bool is_mute;                  /* the address left a question unanswered */
 };
 

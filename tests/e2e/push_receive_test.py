@@ -293,6 +293,38 @@ class Limits(Pushes):
         self.assert_refused(pusher, SharedFile("more", random_bytes(6 * CHUNK, seed=3)), zsp.NO_SPACE)
         self.assert_stored(pusher.push(SharedFile("fits", random_bytes(5 * CHUNK, seed=4))), "fits")
 
+    def test_the_quota_holds_over_a_restart_and_what_its_owner_takes_away_frees_it(self):
+        node = self.receiver("--push-quota", "1M")
+        large = SharedFile("d/large", random_bytes(3 << 18))
+        self.assert_stored(self.pusher(node).push(large), "d/large")
+        self.assertEqual(node.terminate()[0], 0)
+        node = self.receiver("--push-quota", "1M")
+        self.world.wait_shared(node, "d/large")
+        more = SharedFile("more", random_bytes(1 << 19, seed=2))
+        self.assert_refused(self.pusher(node), more, zsp.NO_SPACE)
+        (self.share / "d/large").rename(self.share / "kept")  # it still takes room
+        self.world.wait_shared(node, "kept")
+        self.assert_refused(self.pusher(node), more, zsp.NO_SPACE)
+        (self.share / "kept").rename(self.world.path("elsewhere"))
+        pusher = self.pusher(node)
+        wait_until(lambda: "kept" not in {file.name for file in pusher.list()}, "the share to see that")
+        self.assert_stored(pusher.push(more), "more")
+        self.assertEqual(node.terminate()[0], 0)
+        node = self.receiver("--push-quota", "1M")
+        self.world.wait_shared(node, "more")
+        self.assert_refused(self.pusher(node), large, zsp.NO_SPACE)
+
+    def test_offers_of_which_nothing_came_before_a_kill_are_forgotten(self):
+        node = self.receiver("--push-quota", "1M", stdin=subprocess.PIPE)
+        mute = self.pusher(node, MutePusher)
+        offer = mute.offer(SharedFile("nothing", random_bytes(1 << 19)))
+        mute.serve(lambda: offer.asked, "a READ")
+        kept = self.world.path("state", "receiver") / "downloads"
+        wait_until(lambda: kept.exists() and b"pushed" in kept.read_bytes(), "the list")
+        node.kill()
+        node = self.receiver("--push-quota", "1M")
+        wait_until(lambda: b"pushed" not in kept.read_bytes(), "the push to be forgotten")
+
     def test_what_nobody_offers_any_more_and_nothing_came_of_costs_nothing(self):
         node = self.receiver("--push-quota", "1M")
         for i in range(5):

@@ -3,6 +3,8 @@
 
 #include "node/shell/downloads/downloads_look.h"
 #include "node/shell/downloads/downloads_private.h"
+#include "node/shell/downloads/empty_files.h"
+#include "node/shell/downloads/pushed_keeper.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,7 +37,8 @@ struct downloads_offers {
     bool is_running_effects;
     struct pushing *pushings;
     uint64_t quota_bytes;
-    uint64_t landed_bytes; /* what pushes brought, by offers_cost() */
+    struct pushed_keeper *landed;
+    struct empty_files *empty_files; /* NULL once it was stopped */
     uint64_t list_generation;
     int connection; /* and address: of the message that is being handled */
     struct host address;
@@ -193,21 +196,22 @@ static void tell_landed(struct downloads_offers *self, const char *name)
     free(path);
 }
 
-static void create(struct downloads_offers *self, const struct file_entry *file)
+static void on_made(void *owner, const struct file_id *file, const char *target)
 {
-    char *target = text_copy(file->name), *made = NULL;
-    int error = target_make_empty(self->downloads->config.folder, target, &made);
-    if (error) {
-        bool is_full = error == ENOSPC || error == EDQUOT;
-        offers_on_failed(self->offers, &file->id, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL, strerror(error),
-                         &self->effects);
-    } else {
-        self->landed_bytes += offers_cost(file->name, 0);
-        tell_landed(self, made);
-        offers_on_stored(self->offers, &file->id, text_of(made), &self->effects);
-    }
-    free(made);
-    free(target);
+    struct downloads_offers *self = owner;
+    pushed_keeper_add(self->landed, file, offers_cost(text_of(target), 0));
+    tell_landed(self, target);
+    offers_on_stored(self->offers, file, text_of(target), &self->effects);
+    run_effects(self);
+}
+
+static void on_not_made(void *owner, const struct file_id *file, int error)
+{
+    struct downloads_offers *self = owner;
+    bool is_full = error == ENOSPC || error == EDQUOT;
+    offers_on_failed(self->offers, file, is_full ? ERROR_NO_SPACE : ERROR_INTERNAL, strerror(error),
+                     &self->effects);
+    run_effects(self);
 }
 
 /* Effects of the core. */
@@ -226,7 +230,7 @@ static void run_effect(struct downloads_offers *self, const struct offers_effect
         leave(self, effect->route, &effect->file.id, effect->is_gone);
         break;
     case OFFERS_CREATE:
-        create(self, &effect->file);
+        empty_files_make(self->empty_files, &effect->file);
         break;
     case OFFERS_NOBODY:
         on_nobody(self, &effect->file.id);
@@ -253,18 +257,44 @@ static void run_effects(struct downloads_offers *self)
 
 /* From the data port. */
 
+/* What landed. When there is no room, some of it may be gone. */
+static void count_landed(struct downloads_offers *self, const struct file_entry *file,
+                         struct offer_facts *facts)
+{
+    const struct pushed_files *landed = pushed_keeper_files(self->landed);
+    uint64_t wanted = facts->taken_bytes + offers_cost(file->name, file->size);
+    uint64_t room = self->quota_bytes > wanted ? self->quota_bytes - wanted : 0;
+    if (pushed_files_bytes(landed, &file->id) > room || pushed_files_count(landed) >= PUSHED_FILES_MAX)
+        pushed_keeper_review(self->landed);
+    facts->taken_bytes += pushed_files_bytes(landed, &file->id);
+    facts->landed_count = pushed_files_count(landed);
+}
+
+/* What the node knows of it. Makes `saved`. */
+static void gather_facts(struct downloads_offers *self, const struct file_entry *file,
+                         struct offer_facts *facts, struct chunk_map *saved)
+{
+    const char *empty = file->size == 0 ? empty_files_last(self->empty_files, clock_now_ms()) : NULL;
+    struct push_turns *turns = download_list_turns(downloads_list(self->downloads));
+    *facts = (struct offer_facts){.quota_bytes = self->quota_bytes};
+    downloads_look(self->downloads, file, facts, saved);
+    count_landed(self, file, facts);
+    facts->is_mute = push_turns_is_mute(turns, &self->address, clock_now_ms());
+    if (empty && facts->place == OFFER_NEW) {
+        facts->place = OFFER_HERE;
+        facts->here_name = text_of(empty);
+    }
+}
+
 static void on_offer(struct downloads_offers *self, const struct inbound *inbound,
                      const struct message *message)
 {
     const struct message_file *offer = &message->offer;
+    struct offer_facts facts;
+    struct chunk_map saved;
     if (!offers_check(self->offers, inbound->route, message->rid, offer, &self->effects))
         return;
-    struct offer_facts facts = {.quota_bytes = self->quota_bytes};
-    struct chunk_map saved;
-    downloads_look(self->downloads, &offer->file, &facts, &saved);
-    facts.taken_bytes += self->landed_bytes;
-    facts.is_mute = push_turns_is_mute(download_list_turns(downloads_list(self->downloads)), &self->address,
-                                       clock_now_ms());
+    gather_facts(self, &offer->file, &facts, &saved);
     offers_on_offer(self->offers, inbound->route, &self->address, message->rid, offer, &facts,
                     &self->effects);
     chunk_map_release(&saved);
@@ -407,7 +437,8 @@ static void on_ended(void *owner, const struct listed_download *item)
     if (item->state == DOWNLOADS_DONE) {
         const char *name = item->target + strlen(self->downloads->config.folder) + 1;
         bool has_come = runner && runner->fetch;
-        self->landed_bytes += item->is_pushed && has_come ? offers_cost(item->file.name, item->file.size) : 0;
+        if (item->is_pushed && has_come)
+            pushed_keeper_add(self->landed, &file, offers_cost(item->file.name, item->file.size));
         offers_on_stored(self->offers, &file, text_of(name), &self->effects);
     } else {
         bool is_full = runner && runner->is_disk_full;
@@ -450,6 +481,7 @@ static uint64_t tick(void *owner, uint64_t now_ms)
 {
     struct downloads_offers *self = owner;
     end_unlisted(self);
+    pushed_keeper_tick(self->landed);
     offers_tick(self->offers, now_ms, &self->effects);
     run_effects(self);
     return offers_next_deadline_ms(self->offers);
@@ -457,8 +489,50 @@ static uint64_t tick(void *owner, uint64_t now_ms)
 
 /* Life. */
 
+/* What a run that ended had taken on, and nothing came of. */
+static void forget_begun(struct downloads_offers *self)
+{
+    const struct download_list *list = downloads_list(self->downloads);
+    for (size_t i = download_list_count(list); i-- > 0;) {
+        const struct listed_download *item = download_list_at(list, i);
+        if (item->is_pushed && !downloads_has_part(self->downloads, item))
+            downloads_cancel(self->downloads, item->number);
+    }
+}
+
+static void begin(struct downloads_offers *self, const char *pushed)
+{
+    const struct downloads *downloads = self->downloads;
+    struct pushed_keeper_config landed = {.workers = downloads->config.workers,
+                                          .holdings = downloads->config.holdings,
+                                          .path = pushed,
+                                          .owner = downloads->events.owner,
+                                          .trouble = downloads->events.trouble};
+    struct empty_files_config empty = {.workers = downloads->config.workers,
+                                       .folder = downloads->config.folder,
+                                       .owner = self,
+                                       .made = on_made,
+                                       .failed = on_not_made};
+    struct push_events events = {
+        .owner = self, .message = on_message, .gone = on_gone, .asked_bytes = asked_bytes};
+    struct downloads_watcher watcher = {.owner = self,
+                                        .started = on_started,
+                                        .stopping = on_stopping,
+                                        .source = on_source,
+                                        .saved = on_saved,
+                                        .kept = on_kept,
+                                        .unsaved = on_unsaved,
+                                        .ended = on_ended};
+    self->landed = pushed_keeper_new(&landed);
+    self->empty_files = empty_files_new(&empty);
+    data_port_accept_pushes(self->port, &events);
+    downloads_set_watcher(self->downloads, &watcher);
+    forget_begun(self);
+}
+
 struct downloads_offers *downloads_offers_new(struct loop *loop, struct downloads *downloads,
-                                              struct data_port *port, uint64_t quota_bytes)
+                                              struct data_port *port, const char *pushed,
+                                              uint64_t quota_bytes)
 {
     struct downloads_offers *self = calloc(1, sizeof *self);
     assert(self);
@@ -472,19 +546,23 @@ struct downloads_offers *downloads_offers_new(struct loop *loop, struct download
         downloads_offers_destroy(&self);
         return NULL;
     }
-    struct push_events events = {
-        .owner = self, .message = on_message, .gone = on_gone, .asked_bytes = asked_bytes};
-    struct downloads_watcher watcher = {.owner = self,
-                                        .started = on_started,
-                                        .stopping = on_stopping,
-                                        .source = on_source,
-                                        .saved = on_saved,
-                                        .kept = on_kept,
-                                        .unsaved = on_unsaved,
-                                        .ended = on_ended};
-    data_port_accept_pushes(port, &events);
-    downloads_set_watcher(downloads, &watcher);
+    begin(self, pushed);
     return self;
+}
+
+void downloads_offers_stop(struct downloads_offers *self)
+{
+    struct downloads_watcher no_watcher = {0};
+    struct push_events no_events = {0};
+    downloads_set_watcher(self->downloads, &no_watcher);
+    data_port_accept_pushes(self->port, &no_events);
+    loop_remove_ticker(self->loop, self);
+    empty_files_destroy(&self->empty_files);
+    while (self->pushings) {
+        struct pushing *pushing = self->pushings;
+        self->pushings = pushing->next;
+        free(pushing);
+    }
 }
 
 void downloads_offers_destroy(struct downloads_offers **self_p)
@@ -492,16 +570,7 @@ void downloads_offers_destroy(struct downloads_offers **self_p)
     struct downloads_offers *self = *self_p;
     if (!self)
         return;
-    struct downloads_watcher no_watcher = {0};
-    struct push_events no_events = {0};
-    downloads_set_watcher(self->downloads, &no_watcher);
-    data_port_accept_pushes(self->port, &no_events);
-    loop_remove_ticker(self->loop, self);
-    while (self->pushings) {
-        struct pushing *pushing = self->pushings;
-        self->pushings = pushing->next;
-        free(pushing);
-    }
+    pushed_keeper_destroy(&self->landed);
     offers_effects_release(&self->effects);
     offers_destroy(&self->offers);
     free(self);

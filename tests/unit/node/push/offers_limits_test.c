@@ -3,7 +3,23 @@
  * What could go wrong: one stranger takes the room of all, from one session, one address or one network; who
  * proved mute keeps what he offered; what delivers, or is of others, goes with it.
  */
+#include "node/push/pushed_files.h"
+
 #include "tests/unit/node/push/offers_world.h"
+
+Test(offers_limits, more_files_than_can_be_counted_are_not_taken)
+{
+    struct world w = world_new();
+    struct file_entry file = file_of(5 * MIB, 1);
+    w.facts.landed_count = PUSHED_FILES_MAX;
+    say_file(&w, 7, 9, &file);
+    ASSERT_STORY(&w, "7:ERROR rid 9 no_space, 7:over");
+    w.facts.place = OFFER_UNFINISHED;
+    w.facts.is_ordered = true;
+    say_file(&w, 7, 9, &file);
+    ASSERT_STORY(&w, "7:OFFER_OK rid 9 missing 80, 7:join");
+    world_release(&w);
+}
 
 Test(offers_limits, session_file_address_and_all_have_their_limits)
 {
