@@ -2,6 +2,8 @@
 """The test support against itself: a wrong fake would prove our programs wrong, or worse, right."""
 
 import hashlib
+import socket
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -12,7 +14,7 @@ from support.actor import Unexpected
 from support.case import random_bytes
 from support.fake_broker import FakeBroker
 from support.fake_client import BrokerClient, PeerClient, Refused
-from support.fake_node import CorruptNode, FakeNode, WrongHashesNode
+from support.fake_node import CorruptNode, FakeNode, GatedNode, WrongHashesNode
 from support.processes import World
 
 
@@ -174,7 +176,7 @@ class Worlds(unittest.TestCase):
         self.world = World()
 
     def shell(self, script):
-        return self.world.start("/bin/sh", "-c", script)
+        return self.world.start("/bin/sh", "-c", script, stdin=subprocess.PIPE)
 
     def test_a_crash_is_noticed(self):
         self.shell("kill -ABRT $$").wait()
@@ -197,6 +199,44 @@ class Worlds(unittest.TestCase):
     def test_waiting_for_a_line_ends_with_the_program(self):
         with self.assertRaises(Unexpected):
             self.shell("echo one").wait_stdout("two")
+        self.world.close()
+
+    def test_a_stream_is_whole_only_when_it_has_ended(self):
+        process = self.shell("echo one; echo two; echo three; read line")
+        process.wait_stdout("three")
+        for look in (lambda: process.stdout.text, lambda: process.stdout.lines, lambda: process.stderr.text):
+            self.assertRaises(Unexpected, look)
+        self.assertEqual(process.stdout.until("two"), ["one", "two"])
+        self.assertEqual(process.stdout.lines_so_far, ["one", "two", "three"])
+        process.popen.stdin.close()
+        process.wait()
+        self.assertEqual((process.stdout.lines, process.stderr.text), (["one", "two", "three"], ""))
+        self.world.close()
+
+    def test_a_port_is_held_for_the_programs_of_the_test_and_nobody_listens_there_before(self):
+        port = self.world.port()
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", port))
+        with socket.socket() as stranger:
+            self.assertRaises(OSError, stranger.bind, ("127.0.0.1", port))
+        for _ in range(2):
+            fake = FakeBroker(port=port)
+            with BrokerClient(fake.endpoint) as client:
+                client.ping()
+            fake.stop()
+        self.world.close()
+
+    def test_what_a_gate_holds_back_comes_when_it_is_opened(self):
+        data = random_bytes(3000)
+        shared = zsp.SharedFile("a", data)
+        node = self.world.fake(GatedNode([shared], gate_bytes=1000))
+        with PeerClient(node.endpoint) as client:
+            client.hello()
+            rids = [client.send(zsp.READ, shared.file_id, offset, 1000) for offset in (0, 1000, 2000)]
+            self.assertEqual(client.reply(rids[0], zsp.DATA).payload, data[:1000])
+            client.ping()
+            self.assertEqual(len(node.held), 2)
+            node.open_gate()
+            self.assertEqual([client.reply(rid, zsp.DATA).offset for rid in rids[1:]], [1000, 2000])
         self.world.close()
 
     def test_a_bad_message_to_a_fake_is_noticed(self):
