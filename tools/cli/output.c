@@ -218,7 +218,10 @@ static void check_stdout(struct output *self, bool is_written)
     if (is_written || self->is_broken)
         return;
     self->is_broken = true;
-    output_error(self, "cannot write to standard output: %s", strerror(errno));
+    if (errno == EPIPE && !self->out) /* who reads has what he wanted, as `head` does: no news */
+        output_exit(self, EXIT_ERROR);
+    else
+        output_error(self, "cannot write to standard output: %s", strerror(errno));
 }
 
 /* What was printed earlier may have failed since. */

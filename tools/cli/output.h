@@ -8,7 +8,8 @@
  * gathered on the way, and the last JSON line, `done`, is printed by output_finish(), whatever happened. With
  * --json that holds for SIGINT and SIGTERM too, where nobody else catches them: exit 3.
  *
- * Stdout that cannot be written to is an error like others: one line on stderr, exit 2. SIGPIPE is ignored.
+ * Stdout that cannot be written to is an error like others: one line on stderr, exit 2. SIGPIPE is ignored: a
+ * tool whose reader went away (`| head`) ends without a word, and with 2 as well, for not all was written.
  */
 
 #include "messages/host.h"

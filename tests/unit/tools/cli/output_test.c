@@ -147,7 +147,7 @@ Test(output, stdout_that_is_full_is_one_error_and_exit_2, .init = capture)
     cr_expect(eq(str, err(), "ztest: cannot write to standard output: No space left on device\n"));
 }
 
-Test(output, closed_pipe_is_an_error_and_no_signal, .init = capture)
+Test(output, a_reader_that_goes_away_is_exit_2_without_a_word_or_a_signal, .init = capture)
 {
     int ends[2];
     cr_assert(zero(int, pipe(ends)));
@@ -156,5 +156,5 @@ Test(output, closed_pipe_is_an_error_and_no_signal, .init = capture)
     struct output *output = output_new("ztest", false);
     output_line(output, "x");
     cr_expect(eq(int, output_finish(&output), EXIT_ERROR));
-    cr_expect(strstr(err(), "Broken pipe") != NULL);
+    cr_expect(eq(str, err(), ""));
 }
