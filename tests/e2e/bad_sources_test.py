@@ -28,8 +28,8 @@ class BadSources(EndToEnd):
         where = [arg for node in self.nodes for arg in ("--from", node.endpoint)]
         return ["zget", *where, "-d", self.target, *args, name or self.shared.file_id.hex()]
 
-    def get(self, *nodes, args=("--timeout", "3"), name=None):
-        return self.world.run(*self.command(nodes, "--json", *args, name=name))
+    def get(self, *nodes, timeout_s=30, name=None):
+        return self.world.run(*self.command(nodes, "--json", "--timeout", timeout_s, name=name))
 
     def get_beside_a_liar(self, liar):
         """A fetch from an honest node that gives nothing before the liar was caught."""
@@ -72,13 +72,13 @@ class BadSources(EndToEnd):
         self.assert_right(Result(get, get.wait()))
 
     def test_with_only_bad_sources_nothing_gets_the_final_name(self):
-        result = self.get(*(fake_node.CorruptNode([self.shared]) for _ in range(3)))
+        result = self.get(*(fake_node.CorruptNode([self.shared]) for _ in range(3)), timeout_s=3)
         self.assert_incomplete(result)
 
     def test_a_single_chunk_file_is_checked_against_the_root(self):
         self.data = random_bytes(30000)
         self.shared = zsp.SharedFile("dir/file.bin", self.data)
-        self.assert_incomplete(self.get(fake_node.CorruptNode([self.shared])))
+        self.assert_incomplete(self.get(fake_node.CorruptNode([self.shared]), timeout_s=3))
         honest = fake_node.SlowNode([self.shared])
         self.assert_right(self.get(honest, fake_node.CorruptNode([self.shared])))
 
@@ -88,9 +88,8 @@ class BadSources(EndToEnd):
             with self.subTest(kind=kind.__name__):
                 for path in self.target.glob("*") if self.target.exists() else ():
                     path.unlink()
-                self.assert_incomplete(self.get(kind([self.shared])))
-                self.assert_right(self.get(fake_node.FakeNode([self.shared]), kind([self.shared]),
-                                           args=("--timeout", "20")))
+                self.assert_incomplete(self.get(kind([self.shared]), timeout_s=3))
+                self.assert_right(self.get(fake_node.FakeNode([self.shared]), kind([self.shared])))
 
     def test_each_error_code_for_a_read_is_survived(self):
         for code in (zsp.BAD_MESSAGE, zsp.NOT_FOUND, zsp.BUSY, zsp.CHANGED, zsp.DENIED, zsp.LIMIT, zsp.INTERNAL,
@@ -100,7 +99,7 @@ class BadSources(EndToEnd):
                     path.unlink()
                 refusing = fake_node.RefusingNode([self.shared])
                 refusing.code = code
-                self.assert_right(self.get(fake_node.FakeNode([self.shared]), refusing, args=("--timeout", "20")))
+                self.assert_right(self.get(fake_node.FakeNode([self.shared]), refusing))
                 self.assertLess(len(refusing.seen_of(zsp.READ)), 2000, "a busy loop of refused READs")
 
     def test_data_that_nobody_asked_for_changes_nothing(self):
@@ -113,14 +112,14 @@ class BadSources(EndToEnd):
         class Impostor(fake_node.FakeNode):
             def find(self, message):
                 return other
-        self.assert_incomplete(self.get(Impostor([self.shared])))
+        self.assert_incomplete(self.get(Impostor([self.shared]), timeout_s=3))
         self.assert_right(self.get(Impostor([self.shared]), fake_node.FakeNode([self.shared])))
 
     def test_a_wrong_chunk_size_makes_a_bad_source(self):
         class WrongChunks(fake_node.FakeNode):
             def open_fields(self, shared):
                 return shared.file(), shared.chunk_log2 + 1, None
-        self.assert_incomplete(self.get(WrongChunks([self.shared])))
+        self.assert_incomplete(self.get(WrongChunks([self.shared]), timeout_s=3))
 
     def test_a_size_of_2_63_is_refused_before_anything_is_allocated(self):
         huge = zsp.File(zsp.tree.file_id(1 << 63, bytes(32)), bytes(32), 1 << 63, "huge.bin")
@@ -136,7 +135,7 @@ class BadSources(EndToEnd):
                 pass
         node = Huge([self.shared])
         node.shared = self.shared
-        result = self.get(node, name="huge.bin")
+        result = self.get(node, timeout_s=3, name="huge.bin")
         self.assertIn(result.code, (1, 2, 3), f"\n{result}")
 
     def test_a_node_at_a_reused_address_is_not_used(self):
@@ -175,7 +174,7 @@ class HostileBroker(EndToEnd):
         good = [honest.node_id, "127.0.0.1", honest.port, "honest", None]
         broker = self.world.fake(FakeBroker([(shared.file(), [*sources, good])], (1, 1, 0, 0, 0)))
         target = self.world.path("out")
-        result = self.world.run("zget", "--broker", broker.endpoint, "--json", "--timeout", "5", "-d", target,
+        result = self.world.run("zget", "--broker", broker.endpoint, "--json", "-d", target,
                                 "file.bin")
         return result, target / "file.bin", shared
 

@@ -202,7 +202,7 @@ class Missing(Folder):
 
         broker, _ = self.network(SMALL)
         self.fakes(NoList([zsp.SharedFile("tree/more", b"more")], broker.endpoint))
-        result = self.get(broker, "--timeout", "5", "tree/")
+        result = self.get(broker, "--timeout", "10", "tree/")
         self.assert_exit(result, 3)
         self.assert_landed(SMALL)
 

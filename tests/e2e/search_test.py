@@ -166,7 +166,7 @@ class Incomplete(EndToEnd):
     def test_a_node_that_never_answers_is_silent(self):
         broker = self.world.broker()
         self.world.fake(SilentInSearch([], broker.endpoint))
-        result = self.world.run("zsearch", "--broker", broker.endpoint, "--json", "--timeout", "1", "absent")
+        result = self.world.run("zsearch", "--broker", broker.endpoint, "--json", "--timeout", "5", "absent")
         self.assert_exit(result, 3)
         self.assertEqual(result.done["silent"], 1)
 

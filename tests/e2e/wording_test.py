@@ -66,7 +66,7 @@ class Wording(EndToEnd):
         for program, *args in (["zget", "x"], ["zsearch", "x"], ["zpeers"], ["zstat"], ["zget", "tree/"]):
             self.assert_said(self.world.run(program, "--broker", node, *args), 2, "not a broker", "--broker")
         self.assert_said(self.world.run("zls", broker), 2, "not a node", "zpeers")
-        self.assert_said(self.world.run("zget", "--from", broker, "--timeout", "2", "x"), 3, "broker", "try again")
+        self.assert_said(self.world.run("zget", "--from", broker, "--timeout", "5", "x"), 3, "broker", "try again")
 
     def test_zls_with_a_name_points_to_where_addresses_are(self):
         self.assert_said(self.world.run("zls", "node"), 2, "zpeers")

@@ -24,7 +24,7 @@ class Strangers(Pushing):
             def misbehave(self, route, take):
                 misbehave(self, route, take)
         receiver = self.receiver(Stranger)
-        result = self.put(receiver, path, "--timeout", "3", *args)
+        result = self.put(receiver, path, "--timeout", "5", *args)
         self.assert_exit(result, code)
         receiver.wait_seen(zsp.BYE)  # behind all that it said
         self.assertEqual(receiver.seen_of(zsp.DATA), [])
@@ -86,7 +86,7 @@ class Strangers(Pushing):
 
     def test_one_that_never_asks_is_given_up(self):
         receiver = self.receiver(IdleReceiver)
-        result = self.put(receiver, self.file(4 * CHUNK), "--timeout", "1")
+        result = self.put(receiver, self.file(4 * CHUNK), "--timeout", "5")
         self.assert_exit(result, 3)
         self.assertEqual(self.the_push(result)["sent"], 0)
         receiver.wait_seen(zsp.CLOSE)
@@ -127,7 +127,7 @@ class Strangers(Pushing):
     def test_more_missing_than_there_are_chunks(self):
         receiver = self.receiver(IdleReceiver)
         receiver.missing = lambda take: (1 << 32) - 1
-        result = self.put(receiver, self.file(9 * CHUNK), "--timeout", "1")
+        result = self.put(receiver, self.file(9 * CHUNK), "--timeout", "5")
         self.assert_exit(result, 3)
         self.assertEqual(self.the_push(result)["missing"], 9)
 
@@ -169,7 +169,7 @@ class Strangers(Pushing):
             def on_data(self, route, message):
                 pass
         receiver = self.receiver(Fickle)
-        put = self.start_put(receiver, self.file(4 * MIB), "--up", "1M", "--timeout", "3")
+        put = self.start_put(receiver, self.file(4 * MIB), "--up", "1M", "--timeout", "10")
         wait_until(lambda: len(receiver.seen_of(zsp.DATA)) == 2, "the two that were not cancelled")
         self.assertEqual(put.wait(), 3)
         self.assertEqual({seen.message.rid for seen in receiver.seen_of(zsp.DATA)}, receiver.kept)
@@ -215,7 +215,7 @@ class Interrupted(Pushing):
 
     def test_a_node_that_is_gone_for_good_is_3_and_what_is_saved_counts(self):
         receiver, path = self.receiver(), self.file(3 * MIB)
-        put = self.start_put(receiver, path, "--up", "512K", "--timeout", "3")
+        put = self.start_put(receiver, path, "--up", "512K", "--timeout", "5")
         wait_until(lambda: receiver.takes and len(receiver.take().saved) > 3, "some chunks to be saved")
         receiver.vanish()
         self.assertEqual(put.wait(), 3, f"\n{put}")

@@ -169,7 +169,7 @@ class Parts(Pushing):
         receiver = self.receiver(saved={shared.file_id: (data, range(4))}, files=[shared])
         receiver.open_fields = lambda found: (found.file(have_permille=400), found.chunk_log2,
                                               tree.bitfield(10, range(4)))
-        result = self.put(receiver, path, "--chunks", "0-3", "--timeout", "20")
+        result = self.put(receiver, path, "--chunks", "0-3")
         self.assert_exit(result, 0)
         self.assertEqual((self.the_push(result)["missing"], self.the_push(result)["sent"]), (6, 0))
 
@@ -264,7 +264,7 @@ class Refusals(Pushing):
 
     def test_one_that_stays_busy_is_given_up(self):
         receiver = self.receiver(RefusingReceiver, zsp.BUSY, "too much to do", retry_ms=100)
-        result = self.put(receiver, self.file(CHUNK), "--timeout", "1")
+        result = self.put(receiver, self.file(CHUNK), "--timeout", "5")
         self.assert_exit(result, 3)
         self.assertIn("too much to do", result.stderr)
 
