@@ -39,7 +39,8 @@ class Killed(Exception):
 
 def record_env(folder, log, kill_at=None):
     kill = {"DISK_RECORD_KILL_AT": str(kill_at)} if kill_at else {}
-    return {"LD_PRELOAD": str(SHIM), "DISK_RECORD_FOLDER": str(folder), "DISK_RECORD_LOG": str(log), **kill}
+    # A sanitizer wants to be the first library, or to be told.
+    return {"LD_PRELOAD": str(SHIM), "ASAN_OPTIONS": "exitcode=86:verify_asan_link_order=0", "DISK_RECORD_FOLDER": str(folder), "DISK_RECORD_LOG": str(log), **kill}
 
 
 def claims(partial, shared):
