@@ -29,13 +29,13 @@ static void make_patterns(void)
     }
 }
 
-static unsigned pattern_of(const struct content *self, uint32_t cell)
+static unsigned pattern_of(const struct sim_content *self, uint32_t cell)
 {
     uint64_t state = self->seed ^ ((uint64_t)cell << 20);
     return (unsigned)(random_next(&state) % PATTERN_COUNT);
 }
 
-static struct hash cell_hash(const struct content *self, uint32_t cell, uint64_t length, unsigned height)
+static struct hash cell_hash(const struct sim_content *self, uint32_t cell, uint64_t length, unsigned height)
 {
     if (length == CELL_SIZE && height == CELL_HEIGHT)
         return pattern_hashes[pattern_of(self, cell)];
@@ -44,7 +44,7 @@ static struct hash cell_hash(const struct content *self, uint32_t cell, uint64_t
     return hash;
 }
 
-struct hash content_hash(const struct content *self, uint64_t offset, uint64_t length, unsigned height,
+struct hash content_hash(const struct sim_content *self, uint64_t offset, uint64_t length, unsigned height,
                          uint32_t wrong_cell)
 {
     struct hash cells[CELLS_PER_SPAN], joined;
@@ -60,10 +60,10 @@ struct hash content_hash(const struct content *self, uint64_t offset, uint64_t l
     return joined;
 }
 
-void content_init(struct content *self, uint64_t seed, uint64_t size)
+void content_init(struct sim_content *self, uint64_t seed, uint64_t size)
 {
     make_patterns();
-    *self = (struct content){.seed = seed, .layout = layout_of(size)};
+    *self = (struct sim_content){.seed = seed, .layout = layout_of(size)};
     uint32_t count = self->layout.chunk_count;
     self->cell_count = (uint32_t)((size + CELL_SIZE - 1) >> CELL_LOG2);
     self->layer = calloc((size_t)count + 1, sizeof *self->layer);
@@ -78,8 +78,8 @@ void content_init(struct content *self, uint64_t seed, uint64_t size)
     self->id = file_id_of(size, &self->root);
 }
 
-void content_release(struct content *self)
+void content_release(struct sim_content *self)
 {
     free(self->layer);
-    *self = (struct content){0};
+    *self = (struct sim_content){0};
 }

@@ -14,7 +14,7 @@
 #define CELL_HEIGHT (CELL_LOG2 - LEAF_LOG2)
 #define NO_CELL     UINT32_MAX
 
-struct content {
+struct sim_content {
     uint64_t seed;
     struct layout layout;
     uint32_t cell_count;
@@ -23,14 +23,14 @@ struct content {
     struct file_id id;
 };
 
-void content_init(struct content *self, uint64_t seed, uint64_t size);
-void content_release(struct content *self);
+void content_init(struct sim_content *self, uint64_t seed, uint64_t size);
+void content_release(struct sim_content *self);
 
 /*
  * The subtree of `height` over [offset, offset + length), which begins and ends at cells or the end of the
  * file, as it would hash if cell `wrong_cell` (of the file; NO_CELL: none) had a wrong byte.
  */
-struct hash content_hash(const struct content *self, uint64_t offset, uint64_t length, unsigned height,
+struct hash content_hash(const struct sim_content *self, uint64_t offset, uint64_t length, unsigned height,
                          uint32_t wrong_cell);
 
 #endif

@@ -10,10 +10,12 @@ void server_init(struct swarm *self, uint32_t source)
     struct server *server = &self->servers[source];
     server->script = self->script.sources[source];
     chunk_map_init(&server->chunks, self->content.layout.chunk_count);
-    for (uint32_t i = 0; i < server->chunks.count; i++) {
+    for (uint32_t i = 0; i < server->chunks.count && !server->script.download; i++) {
         if (!server->script.is_partial || random_permille(&self->random, server->script.have_permille))
             chunk_map_set(&server->chunks, i);
     }
+    if (server->script.is_node)
+        node_server_start(self, source);
     if (server->script.growth_ms > 0)
         swarm_push(self, &(struct event){.kind = EVENT_GROWTH,
                                          .source = source,
@@ -22,6 +24,7 @@ void server_init(struct swarm *self, uint32_t source)
 
 void server_release(struct server *self)
 {
+    node_server_stop(self);
     chunk_map_release(&self->chunks);
     free(self->replies);
 }
@@ -29,6 +32,11 @@ void server_release(struct server *self)
 bool server_is_frozen(const struct swarm *self, uint32_t source)
 {
     return swarm_now_ms(self) >= self->servers[source].script.frozen_at_ms;
+}
+
+bool server_is_away(const struct swarm *self, uint32_t source)
+{
+    return self->now_us < self->servers[source].away_until_us;
 }
 
 static void send_error(struct swarm *self, const struct event *to, uint64_t rid, enum error_code code,
@@ -70,7 +78,6 @@ static void on_open(struct swarm *self, const struct event *event, const struct 
     if (refuse_as_busy(self, event, message->rid))
         return;
     struct link *link = &self->clients[event->download].links[event->source];
-    link->is_open = true;
     link->open_rid = message->rid;
     struct message ok = {.kind = KIND_OPEN_OK, .rid = message->rid};
     ok.open_ok.file = (struct file_entry){.id = self->content.id,
@@ -201,6 +208,10 @@ void server_on_message(struct swarm *self, const struct event *event)
     const struct link *link = &self->clients[event->download].links[event->source];
     if (event->generation != link->generation || !link->is_up || server_is_frozen(self, event->source))
         return;
+    if (self->servers[event->source].node) {
+        node_server_on_message(self, event);
+        return;
+    }
     struct envelope envelope;
     struct message message;
     enum envelope_result result = envelope_open(&envelope, event->bytes, event->size, RECEIVER_SERVER, 1);
@@ -246,7 +257,10 @@ void server_on_growth(struct swarm *self, uint32_t source)
     uint32_t chunk = (uint32_t)(random_next(&self->random) % count);
     while (!chunk_map_set(&server->chunks, chunk))
         chunk = (chunk + 1) % count;
-    for (uint32_t i = 0; i < self->script.download_count && !server_is_frozen(self, source); i++) {
+    if (server->node)
+        node_server_on_growth(self, source, chunk);
+    bool is_told = !server->node && !server_is_frozen(self, source);
+    for (uint32_t i = 0; i < self->script.download_count && is_told; i++) {
         const struct link *link = &self->clients[i].links[source];
         if (!link->is_up || !link->is_open)
             continue;
@@ -263,6 +277,8 @@ void server_on_growth(struct swarm *self, uint32_t source)
 void server_on_lost(struct swarm *self, uint32_t download, uint32_t source)
 {
     struct server *server = &self->servers[source];
+    if (server->node && !server_is_frozen(self, source))
+        node_server_on_lost(self, download, source);
     for (size_t i = server->reply_count; i-- > first_unsent(server);) {
         if (server->replies[i].download == download)
             remove_reply(server, i);

@@ -4,28 +4,13 @@
  * how to repeat the first that went wrong. What could go wrong: wrong bytes are kept, an honest source is
  * banned, a download waits for ever or spins, memory grows beyond its budget.
  *
- * CTest runs a few hundred. A longer run: sim_download 1 100000 (about five minutes on one core).
+ * CTest runs a few hundred; tests/sim/run takes as long as it is given.
  */
 #include "tests/sim/random.h"
+#include "tests/sim/seeds.h"
 #include "tests/sim/swarm.h"
 
-#include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #define MIB (1u << 20)
-
-static char repro[128];
-
-/* An assert of the core ended the run: say of which. */
-static void on_abort(int signal_number)
-{
-    (void)signal_number;
-    ssize_t count = write(STDERR_FILENO, repro, sizeof repro);
-    (void)count;
-}
 
 static uint64_t any_size(uint64_t *random)
 {
@@ -140,32 +125,5 @@ static struct swarm_script any_script(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: sim_download SEED COUNT\n");
-        return 2;
-    }
-    uint64_t seed = strtoull(argv[1], NULL, 10), count = strtoull(argv[2], NULL, 10);
-    uint64_t completed = 0, failed = 0, events = 0;
-    size_t effects_max = 0;
-    signal(SIGABRT, on_abort);
-    for (uint64_t i = 0; i < count; i++) {
-        snprintf(repro, sizeof repro, "repeat with: sim_download %" PRIu64 " 1\n", seed + i);
-        struct swarm_script script = any_script(seed + i);
-        struct swarm_outcome outcome = swarm_run(&script);
-        if (outcome.broken) {
-            fprintf(stderr, "seed %" PRIu64 " at %" PRIu64 " ms: %s; %s", seed + i, outcome.broken_at_ms,
-                    outcome.broken, repro);
-            return 1;
-        }
-        for (unsigned k = 0; k < script.download_count; k++) {
-            completed += outcome.downloads[k].is_complete;
-            failed += outcome.downloads[k].is_failed;
-        }
-        events += outcome.event_count;
-        effects_max = outcome.effects_max > effects_max ? outcome.effects_max : effects_max;
-    }
-    printf("%" PRIu64 " seeds: %" PRIu64 " complete, %" PRIu64 " failed as they had to; %" PRIu64
-           " events, at most %zu effects of one\n",
-           count, completed, failed, events, effects_max);
-    return 0;
+    return seeds_main(argc, argv, "sim_download", any_script);
 }
