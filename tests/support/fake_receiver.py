@@ -174,12 +174,13 @@ class FakeReceiver(FakeNode):
         self.forget(route)
 
     def forget(self, route):
-        """Somebody else may be asked for what this one owes."""
-        for take in self.takes.values():
-            if take.offers.pop(route, None):
-                take.asked = set(take.saved)
+        """Somebody else may be asked for what this one owes; what others owe is on its way."""
         self.forgotten |= {key for key in self.requests if key[0] == route}
         self.requests = {key: value for key, value in self.requests.items() if key[0] != route}
+        for take in self.takes.values():
+            if take.offers.pop(route, None):
+                take.asked = take.saved | {fields[1] >> take.log2 for kind, fields in self.requests.values()
+                                           if kind == zsp.READ and fields[0] == take.file.file_id}
 
     # --- What tests do with it ---
 
