@@ -32,6 +32,9 @@ struct workers {
     atomic_bool is_stopping;
     int fd;
     unsigned thread_count;
+    uint64_t *lanes;   /* of what each thread runs; guarded by the lock */
+    unsigned lane_max; /* one for each thread */
+    unsigned lane_count;
     pthread_t threads[];
 };
 
@@ -67,13 +70,40 @@ static struct job *queue_take(struct queue *queue)
     return job;
 }
 
-/* Waits for a job; NULL when the pool ends. */
-static struct job *next_job(struct workers *self)
+/* All threads but one may be in it; the only thread of a pool is no help to anybody else. */
+static bool is_lane_free(const struct workers *self, uint64_t lane)
 {
+    unsigned count = 0;
+    for (unsigned i = 0; lane != 0 && i < self->lane_max; i++)
+        count += self->lanes[i] == lane;
+    return count == 0 || count + 1 < self->lane_max;
+}
+
+/* The first one that may run. */
+static struct job *take_runnable(struct workers *self)
+{
+    struct queue *waiting = &self->waiting;
+    for (struct job **at = &waiting->first; *at; at = &(*at)->next) {
+        struct job *job = *at;
+        if (!is_lane_free(self, job->lane))
+            continue;
+        *at = job->next;
+        if (waiting->end == &job->next)
+            waiting->end = at;
+        return job;
+    }
+    return NULL;
+}
+
+/* Waits for a job, after one that ran in this lane; NULL when the pool ends. */
+static struct job *next_job(struct workers *self, uint64_t *lane)
+{
+    struct job *job = NULL;
     pthread_mutex_lock(&self->lock);
-    while (!self->waiting.first && !atomic_load(&self->is_stopping))
+    *lane = 0;
+    while (!atomic_load(&self->is_stopping) && !(job = take_runnable(self)))
         pthread_cond_wait(&self->wanted, &self->lock);
-    struct job *job = atomic_load(&self->is_stopping) ? NULL : queue_take(&self->waiting);
+    *lane = job ? job->lane : 0;
     pthread_mutex_unlock(&self->lock);
     return job;
 }
@@ -96,7 +126,10 @@ static void *work(void *argument)
 {
     struct workers *self = argument;
     struct job *job;
-    while ((job = next_job(self))) {
+    pthread_mutex_lock(&self->lock);
+    uint64_t *lane = &self->lanes[self->lane_count++];
+    pthread_mutex_unlock(&self->lock);
+    while ((job = next_job(self, lane))) {
         job->run(job);
         finish(self, job);
     }
@@ -120,6 +153,7 @@ static void release(struct workers *self)
     pthread_mutex_destroy(&self->lock);
     if (self->fd >= 0)
         close(self->fd);
+    free(self->lanes);
     free(self);
 }
 
@@ -149,6 +183,9 @@ struct workers *workers_new(unsigned thread_count)
     struct workers *self = calloc(1, sizeof *self + thread_count * sizeof self->threads[0]);
     if (!self)
         return NULL;
+    self->lanes = calloc(thread_count, sizeof self->lanes[0]);
+    assert(self->lanes);
+    self->lane_max = thread_count;
     pthread_mutex_init(&self->lock, NULL);
     pthread_cond_init(&self->wanted, NULL);
     queue_init(&self->waiting);

@@ -6,15 +6,20 @@
  * Threads for what blocks or computes: reading, writing, hashing, scanning. A job is a value that its owner
  * embeds in a struct of its own; it runs on one worker and comes back to the owner's thread through an
  * eventfd. Jobs of one pool start in the order in which they were put in. Results come back in any order.
+ *
+ * Jobs that wait for the same disk have a lane in common. A lane gets all threads but one, so that a disk
+ * that hangs never takes the last one from the others: their jobs overtake those that wait for it.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct job {
     void (*run)(struct job *self);  /* on a worker; touches only what the job owns */
     void (*done)(struct job *self); /* back on the owner's thread; may free the job */
     struct job *next;               /* the pool's */
+    uint64_t lane;                  /* 0: none, it may run at any time */
 };
 
 struct workers;

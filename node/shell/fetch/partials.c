@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Downloads are on one disk, which no share has for its own lane. */
+#define PARTIALS_LANE UINT64_MAX
+
 struct served {
     uint64_t handle;
     struct fetch *fetch;
@@ -33,18 +36,18 @@ static struct served *find(const struct partials *self, uint64_t handle)
 
 /* Where bytes come from. */
 
-static int open_content(void *owner, struct content content, bool *ret_has_stamp,
-                        struct file_stamp *ret_stamp)
+/* A partial file has no stamp: it changes all the time, but never a verified chunk. */
+static bool locate(void *owner, struct content content, struct open_file_place *ret_place)
 {
     struct partials *self = owner;
-    if (!content.is_partial && self->shared.open)
-        return self->shared.open(self->shared.owner, content, ret_has_stamp, ret_stamp);
-    *ret_has_stamp = false; /* it changes all the time, but never a verified chunk */
+    if (!content.is_partial && self->shared.locate)
+        return self->shared.locate(self->shared.owner, content, ret_place);
     const struct served *served = content.is_partial ? find(self, content.handle) : NULL;
-    if (served)
-        return fetch_reader(served->fetch);
     errno = ENOENT;
-    return -1;
+    int fd = served ? fetch_reader(served->fetch) : -1;
+    if (fd >= 0)
+        *ret_place = (struct open_file_place){.fd = fd, .folder_fd = -1, .lane = PARTIALS_LANE};
+    return fd >= 0;
 }
 
 static enum disk_result load_hashes(void *owner, struct content content, uint32_t first, uint32_t count,
@@ -72,7 +75,7 @@ static void changed(void *owner, struct content content, const struct file_stamp
 struct content_source partials_source(struct partials *self)
 {
     return (struct content_source){
-        .owner = self, .open = open_content, .load_hashes = load_hashes, .changed = changed};
+        .owner = self, .locate = locate, .load_hashes = load_hashes, .changed = changed};
 }
 
 /* What is served. */

@@ -42,18 +42,17 @@ static bool is_under_way(const struct push *self)
 
 /* What is read. */
 
-static int open_offered(void *owner, struct content content, bool *ret_has_stamp,
-                        struct file_stamp *ret_stamp)
+static bool locate(void *owner, struct content content, struct open_file_place *ret_place)
 {
     struct push *self = owner;
-    if (content.handle != self->handle || !self->file) {
-        errno = ENOENT;
-        return -1;
-    }
+    errno = ENOENT;
+    int fd = content.handle == self->handle && self->file ? offered_file_reader(self->file) : -1;
+    if (fd < 0)
+        return false;
     struct offered_view view = offered_file_view(self->file);
-    *ret_has_stamp = view.has_stamp;
-    *ret_stamp = view.stamp;
-    return offered_file_reader(self->file);
+    *ret_place =
+        (struct open_file_place){.fd = fd, .folder_fd = -1, .has_stamp = view.has_stamp, .stamp = view.stamp};
+    return true;
 }
 
 static enum disk_result load_hashes(void *owner, struct content content, uint32_t first, uint32_t count,
@@ -340,7 +339,7 @@ static bool start(struct push *self)
                                         .agent = text_of(self->config.agent),
                                         .up_rate = self->config.up_rate};
     struct content_source source = {
-        .owner = self, .open = open_offered, .load_hashes = load_hashes, .changed = changed};
+        .owner = self, .locate = locate, .load_hashes = load_hashes, .changed = changed};
     bool is_started = uploads_start(self->uploads, &server, self->holdings, &source) &&
                       loop_add_ticker(self->config.loop, on_tick, self);
     struct pusher_config config = {

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/serve/share_source.h"
 
-#include <errno.h>
-
-static int open_shared(void *owner, struct content content, bool *ret_has_stamp, struct file_stamp *ret_stamp)
+static bool locate(void *owner, struct content content, struct open_file_place *ret_place)
 {
-    struct shares *shares = owner;
-    int fd = shares_open(shares, content.handle);
-    if (fd < 0)
-        return -1;
-    /* It is still what was hashed, so the index has its stamp. */
-    *ret_stamp = share_index_by_handle(shares_index(shares), content.handle)->stamp;
-    *ret_has_stamp = true;
-    return fd;
+    struct shares_place place;
+    if (!shares_locate(owner, content.handle, &place))
+        return false;
+    *ret_place = (struct open_file_place){.fd = -1,
+                                          .folder_fd = place.folder_fd,
+                                          .path = place.path,
+                                          .has_stamp = true,
+                                          .stamp = place.stamp,
+                                          .lane = place.share + 1u};
+    return true;
 }
 
 static enum disk_result load_hashes(void *owner, struct content content, uint32_t first, uint32_t count,
@@ -29,5 +29,5 @@ static void changed(void *owner, struct content content, const struct file_stamp
 struct content_source share_source(struct shares *shares)
 {
     return (struct content_source){
-        .owner = shares, .open = open_shared, .load_hashes = load_hashes, .changed = changed};
+        .owner = shares, .locate = locate, .load_hashes = load_hashes, .changed = changed};
 }

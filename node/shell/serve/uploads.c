@@ -52,9 +52,12 @@ struct read_job {
     struct read_job *before; /* of the same batch; this one's job runs and finishes them all */
     struct uploads *uploads;
     struct open_file *file;
+    struct content content;
     struct buffer *buffer;
     uint64_t offset;
     uint32_t length;
+    int fd, open_error;
+    bool has_made_room; /* for its descriptor */
     enum disk_result result;
     int error; /* when the result is DISK_FAILED */
     bool has_seen_stamp;
@@ -63,20 +66,39 @@ struct read_job {
 
 /* Reading. */
 
+/* An error that says nothing about the file. */
+static bool is_our_own_trouble(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN || error == EINTR ||
+           error == EIO;
+}
+
+/* What is gone, or no longer ours to read, is not what was hashed. */
+static enum disk_result open_first(struct read_job *self)
+{
+    self->fd = open_file_fd(self->file, &self->seen_stamp);
+    if (self->fd >= 0)
+        return DISK_OK;
+    self->open_error = self->error = errno;
+    self->has_seen_stamp = self->error == ESTALE;
+    return is_our_own_trouble(self->error) ? DISK_FAILED : DISK_CHANGED;
+}
+
 static enum disk_result check_stamp(struct read_job *self)
 {
-    if (!self->file->has_stamp)
+    const struct open_file_place *place = &self->file->place;
+    if (!place->has_stamp)
         return DISK_OK;
-    self->error = stamp_read(self->file->fd, &self->seen_stamp);
+    self->error = stamp_read(self->fd, &self->seen_stamp);
     if (self->error != 0)
         return DISK_FAILED;
     self->has_seen_stamp = true;
-    return file_stamp_equal(&self->seen_stamp, &self->file->stamp) ? DISK_OK : DISK_CHANGED;
+    return file_stamp_equal(&self->seen_stamp, &place->stamp) ? DISK_OK : DISK_CHANGED;
 }
 
 static enum disk_result read_range(struct read_job *self)
 {
-    ssize_t got = file_read_at(self->file->fd, self->buffer->bytes, self->length, self->offset);
+    ssize_t got = file_read_at(self->fd, self->buffer->bytes, self->length, self->offset);
     if (got < 0) {
         self->error = errno;
         return DISK_FAILED;
@@ -86,7 +108,9 @@ static enum disk_result read_range(struct read_job *self)
 
 static void read_one(struct read_job *self)
 {
-    self->result = check_stamp(self);
+    self->result = open_first(self);
+    if (self->result == DISK_OK)
+        self->result = check_stamp(self);
     if (self->result != DISK_OK)
         return;
     self->result = read_range(self);
@@ -123,11 +147,29 @@ static void release(struct uploads *self)
     free(self);
 }
 
+/* What is kept open for later makes room for now, once. True when it is read again. */
+static bool try_again(struct read_job *self)
+{
+    bool is_full = self->open_error == EMFILE || self->open_error == ENFILE;
+    if (!is_full || self->has_made_room || workers_is_stopping(self->uploads->workers))
+        return false;
+    open_files_close_unused(&self->uploads->files);
+    self->has_made_room = true;
+    self->open_error = 0;
+    self->before = NULL;
+    workers_put(self->uploads->workers, &self->job);
+    return true;
+}
+
 static void finish_one(struct read_job *self)
 {
     struct uploads *uploads = self->uploads;
     uint64_t ticket = self->buffer->ticket;
+    if (try_again(self))
+        return;
     uploads->read_count--;
+    if (self->open_error != 0) /* the next one looks for it anew */
+        open_file_drop(self->file);
     if (self->result == DISK_OK && uploads->server) {
         self->buffer->next = uploads->read_buffers;
         uploads->read_buffers = self->buffer;
@@ -135,7 +177,7 @@ static void finish_one(struct read_job *self)
         buffer_pool_give(uploads->pool, self->buffer);
     }
     if (uploads->server && self->result == DISK_FAILED)
-        tell_unreadable(uploads, self->file->content, self->error);
+        tell_unreadable(uploads, self->content, self->error);
     if (uploads->server) {
         uploads->changed_stamp = self->has_seen_stamp ? &self->seen_stamp : NULL;
         peer_server_on_chunk(uploads->server, ticket, self->result, clock_now_ms(), &uploads->effects);
@@ -170,29 +212,21 @@ static struct open_file *open_content(struct uploads *self, struct content conte
     struct open_file *file = open_files_find(&self->files, content);
     if (file)
         return file;
-    bool has_stamp = false;
-    struct file_stamp stamp = {0};
-    int fd = self->source.open(self->source.owner, content, &has_stamp, &stamp);
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) { /* what is kept open for later makes room for now */
+    struct open_file_place place;
+    bool is_found = self->source.locate(self->source.owner, content, &place);
+    if (!is_found && (errno == EMFILE || errno == ENFILE)) {
         open_files_close_unused(&self->files);
-        fd = self->source.open(self->source.owner, content, &has_stamp, &stamp);
+        is_found = self->source.locate(self->source.owner, content, &place);
     }
-    if (fd < 0)
-        return NULL;
-    file = open_files_add(&self->files, content, fd);
-    file->has_stamp = has_stamp;
-    file->stamp = stamp;
-    return file;
+    return is_found ? open_files_add(&self->files, content, &place) : NULL;
 }
 
 static void start_read(struct uploads *self, const struct peer_effect *effect)
 {
     struct open_file *file = open_content(self, effect->content);
     if (!file) {
-        /* Gone, or no longer ours to read: what was hashed is not there. A full table of files is our own
-         * fault. */
         int error = errno;
-        bool is_ours = error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
+        bool is_ours = is_our_own_trouble(error);
         if (is_ours)
             tell_unreadable(self, effect->content, error);
         peer_server_on_chunk(self->server, effect->ticket, is_ours ? DISK_FAILED : DISK_CHANGED,
@@ -203,9 +237,10 @@ static void start_read(struct uploads *self, const struct peer_effect *effect)
     assert(job);
     file->user_count++;
     *job = (struct read_job){
-        .job = {.run = run_reads, .done = finish_reads},
+        .job = {.run = run_reads, .done = finish_reads, .lane = file->place.lane},
         .uploads = self,
         .file = file,
+        .content = effect->content,
         .buffer = buffer_pool_take(self->pool, effect->length, effect->ticket),
         .offset = effect->offset,
         .length = effect->length,
@@ -216,6 +251,8 @@ static void start_read(struct uploads *self, const struct peer_effect *effect)
         workers_put(self->workers, &job->job);
         return;
     }
+    if (self->batch && self->batch->job.lane != job->job.lane)
+        flush_batch(self);
     job->before = self->batch;
     self->batch = job;
     if (++self->batch_count == BATCH_COUNT)

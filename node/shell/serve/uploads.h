@@ -10,16 +10,14 @@
 
 #include "messages/shell/loop.h"
 #include "node/serve/peer_server.h"
+#include "node/shell/serve/open_files.h"
 #include "node/shell/workers.h"
 
-/* Where bytes come from. All functions are called on the loop's thread. */
+/* Where bytes come from. All functions are called on the loop's thread, and do not wait for a disk. */
 struct content_source {
     void *owner;
-    /*
-     * A descriptor to read from (the uploads close it), -1 when the file is gone. With *ret_has_stamp the
-     * file is compared with *ret_stamp before and after each read.
-     */
-    int (*open)(void *owner, struct content content, bool *ret_has_stamp, struct file_stamp *ret_stamp);
+    /* Fills in where the file is; what it holds is the uploads'. False with errno when it is gone. */
+    bool (*locate)(void *owner, struct content content, struct open_file_place *ret_place);
     /* Copies hashes [first, first + count) of the chunk layer. */
     enum disk_result (*load_hashes)(void *owner, struct content content, uint32_t first, uint32_t count,
                                     struct hash *ret_hashes);

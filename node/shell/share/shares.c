@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -272,34 +273,18 @@ const struct share_index *shares_index(const struct shares *self)
     return self->index;
 }
 
-/* An error that says nothing about the file. */
-static bool is_our_own_trouble(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN || error == EINTR;
-}
-
-int shares_open(struct shares *self, uint64_t handle)
+bool shares_locate(struct shares *self, uint64_t handle, struct shares_place *ret_place)
 {
     const struct shared_file *file = share_index_by_handle(self->index, handle);
     if (!file || file->state != SHARE_READY) {
         errno = ENOENT;
-        return -1;
+        return false;
     }
-    struct file_stamp stamp;
-    int fd = share_open(self->folders[file->share].fd, file->path, &stamp);
-    if (fd < 0) {
-        int error = errno;
-        if (!is_our_own_trouble(error))
-            shares_file_changed(self, handle, NULL);
-        errno = error;
-        return -1;
-    }
-    if (file_stamp_equal(&stamp, &file->stamp))
-        return fd;
-    close(fd);
-    shares_file_changed(self, handle, &stamp);
-    errno = ESTALE;
-    return -1;
+    int fd = fcntl(self->folders[file->share].fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    *ret_place = (struct shares_place){fd, text_copy(text_of(file->path)), file->stamp, file->share};
+    return true;
 }
 
 void shares_file_changed(struct shares *self, uint64_t handle, const struct file_stamp *stamp)

@@ -75,8 +75,17 @@ void shares_rescan(struct shares *self);
 /* Valid as long as the shares. It changes while workers_collect() runs: share_index_generation() tells. */
 const struct share_index *shares_index(const struct shares *self);
 
-/* Opens a file of the index. -1 with errno; ESTALE when it is not what was hashed, which is taken care of. */
-int shares_open(struct shares *self, uint64_t handle);
+/* What a file of the index is opened by, with share_open(), on a worker. It is still ours to read if its
+ * stamp is this one; else shares_file_changed(). Descriptor and path are the caller's. */
+struct shares_place {
+    int folder_fd;
+    char *path;
+    struct file_stamp stamp;
+    uint32_t share;
+};
+
+/* False with errno. */
+bool shares_locate(struct shares *self, uint64_t handle, struct shares_place *ret_place);
 
 /*
  * A reader saw that the file is not what was hashed: it is hashed anew at once. `stamp` is what it is now,

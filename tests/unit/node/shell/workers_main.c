@@ -2,7 +2,7 @@
 /*
  * The worker pool under ThreadSanitizer, hence without Criterion. What could go wrong: a job lost or run
  * twice, a wake-up missed so that the owner sleeps for ever, done() on the wrong thread, an end that hangs or
- * forgets jobs.
+ * forgets jobs, a disk that hangs and takes all threads.
  */
 #include "node/shell/workers.h"
 
@@ -131,7 +131,7 @@ static void run_ordered(struct job *job)
 
 static void urgent_job_overtakes_those_that_wait(void)
 {
-    struct gate gate = {.job = {run_gate, done_gate, NULL},
+    struct gate gate = {.job = {.run = run_gate, .done = done_gate},
                         .lock = PTHREAD_MUTEX_INITIALIZER,
                         .opened = PTHREAD_COND_INITIALIZER};
     workers = workers_new(1);
@@ -153,7 +153,7 @@ static void urgent_job_overtakes_those_that_wait(void)
 
 static void destroyed_pool_hands_back_what_did_not_run(void)
 {
-    struct gate gate = {.job = {run_gate, done_gate, NULL},
+    struct gate gate = {.job = {.run = run_gate, .done = done_gate},
                         .lock = PTHREAD_MUTEX_INITIALIZER,
                         .opened = PTHREAD_COND_INITIALIZER};
     workers = workers_new(1);
@@ -193,6 +193,46 @@ static void long_job_learns_of_the_end(void)
     CHECK(done_total == 1);
 }
 
+/* Jobs in a lane that all wait: as many as there are threads, and more. */
+static void disk_that_hangs_leaves_a_thread_to_the_others(void)
+{
+    struct gate gates[6];
+    workers = workers_new(3);
+    for (unsigned i = 0; i < 6; i++) {
+        gates[i] = (struct gate){.job = {.run = run_gate, .done = done_gate, .lane = 7},
+                                 .lock = PTHREAD_MUTEX_INITIALIZER,
+                                 .opened = PTHREAD_COND_INITIALIZER};
+        workers_put(workers, &gates[i].job);
+    }
+    reset(1000);
+    for (unsigned i = 0; i < 1000; i++) {
+        items[i].job.lane = i % 2; /* another one, or none */
+        workers_put(workers, &items[i].job);
+    }
+    collect_until(1000);
+    for (unsigned i = 0; i < 6; i++)
+        open_gate(&gates[i]);
+    reset(1000);
+    for (unsigned i = 0; i < 1000; i++) {
+        items[i].job.lane = 7;
+        workers_put(workers, &items[i].job);
+    }
+    collect_until(1000);
+    workers_destroy(&workers);
+}
+
+static void lane_has_the_only_thread_too(void)
+{
+    workers = workers_new(1);
+    reset(10);
+    for (unsigned i = 0; i < 10; i++) {
+        items[i].job.lane = 7;
+        workers_put(workers, &items[i].job);
+    }
+    collect_until(10);
+    workers_destroy(&workers);
+}
+
 int main(void)
 {
     owner = pthread_self();
@@ -202,6 +242,8 @@ int main(void)
     urgent_job_overtakes_those_that_wait();
     destroyed_pool_hands_back_what_did_not_run();
     long_job_learns_of_the_end();
+    disk_that_hangs_leaves_a_thread_to_the_others();
+    lane_has_the_only_thread_too();
     CHECK(workers_default_count() >= 2 && workers_default_count() <= 8);
     puts("workers: all claims hold");
     return 0;

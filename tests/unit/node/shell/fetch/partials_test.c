@@ -35,13 +35,12 @@ static unsigned shared_count;
 
 /* Whole files, from elsewhere. */
 
-static int open_shared(void *owner, struct content which, bool *ret_has_stamp, struct file_stamp *ret_stamp)
+static bool locate_shared(void *owner, struct content which, struct open_file_place *ret_place)
 {
-    (void)owner, (void)ret_stamp;
+    (void)owner, (void)ret_place;
     cr_expect(not(which.is_partial));
-    *ret_has_stamp = true;
     shared_count++;
-    return -1;
+    return false;
 }
 
 static enum disk_result load_shared(void *owner, struct content which, uint32_t first, uint32_t count,
@@ -153,7 +152,7 @@ static void start(void)
     holdings = holdings_new(empty_index);
     port = data_port_new(loop, workers);
     const struct content_source shared = {
-        .open = open_shared, .load_hashes = load_shared, .changed = shared_changed};
+        .locate = locate_shared, .load_hashes = load_shared, .changed = shared_changed};
     partials = partials_new(holdings, port, &shared);
     const struct content_source source = partials_source(partials);
     const struct peer_server_config server = {.node_name = text_of("test"), .agent = text_of("test")};
@@ -231,15 +230,14 @@ Test(partials, its_bytes_and_hashes_are_those_of_the_fetch)
     handle = partials_add(partials, fetch, &file);
     struct content_source source = partials_source(partials);
     struct content which = held().content;
-    bool has_stamp = true;
-    struct file_stamp stamp;
+    struct open_file_place place;
     uint8_t bytes[1000];
-    int fd = source.open(source.owner, which, &has_stamp, &stamp);
-    cr_assert(ge(int, fd, 0));
-    cr_expect(not(has_stamp), "it changes as it grows");
-    cr_expect(eq(int, (int)pread(fd, bytes, sizeof bytes, CHUNK_SIZE), (int)sizeof bytes));
+    cr_assert(source.locate(source.owner, which, &place));
+    cr_assert(ge(int, place.fd, 0));
+    cr_expect(not(place.has_stamp), "it changes as it grows");
+    cr_expect(eq(int, (int)pread(place.fd, bytes, sizeof bytes, CHUNK_SIZE), (int)sizeof bytes));
     cr_expect(eq(int, memcmp(bytes, content + CHUNK_SIZE, sizeof bytes), 0));
-    close(fd);
+    close(place.fd);
     struct hash hashes[2];
     cr_assert(eq(int, source.load_hashes(source.owner, which, 1, 2, hashes), DISK_OK));
     cr_expect(hash_equal(&hashes[0], &layer[1]));
@@ -251,11 +249,9 @@ Test(partials, whole_files_come_from_where_they_are)
 {
     struct content_source source = partials_source(partials);
     struct content whole = {.handle = 1};
-    bool has_stamp = false;
-    struct file_stamp stamp;
+    struct open_file_place place;
     struct hash hash;
-    cr_expect(eq(int, source.open(source.owner, whole, &has_stamp, &stamp), -1));
-    cr_expect(has_stamp);
+    cr_expect(not(source.locate(source.owner, whole, &place)));
     cr_expect(eq(int, source.load_hashes(source.owner, whole, 0, 1, &hash), DISK_HASHING));
     source.changed(source.owner, whole, NULL);
     cr_expect(eq(uint, shared_count, 3));
@@ -267,12 +263,11 @@ Test(partials, what_was_removed_is_neither_found_nor_read)
     handle = partials_add(partials, fetch, &file);
     struct content_source source = partials_source(partials);
     struct content which = held().content;
-    bool has_stamp;
-    struct file_stamp stamp;
+    struct open_file_place place;
     struct hash hash;
     partials_remove(partials, handle);
     cr_expect(not(is_held()));
-    cr_expect(eq(int, source.open(source.owner, which, &has_stamp, &stamp), -1));
+    cr_expect(not(source.locate(source.owner, which, &place)));
     cr_expect(eq(int, source.load_hashes(source.owner, which, 0, 1, &hash), DISK_FAILED));
     partials_saved(partials, handle, 2);
     cr_expect(not(is_held()));

@@ -8,6 +8,7 @@
 
 #include "messages/sha256.h"
 #include "node/content/tree.h"
+#include "node/shell/share/share_file.h"
 #include "tests/support/folder.h"
 #include "tests/support/pattern.h"
 #include "tests/support/pool.h"
@@ -155,23 +156,44 @@ Test(shares, scan_is_repeated_after_the_interval_and_not_before)
     cr_expect(eq(u64, shares_figures(shares).hashed_files, 1));
 }
 
+/* As a reader does it. -1 with errno. */
+static int open_file(uint64_t handle)
+{
+    struct shares_place place;
+    struct file_stamp stamp;
+    if (!shares_locate(shares, handle, &place))
+        return -1;
+    int fd = share_open(place.folder_fd, place.path, &stamp), error = errno;
+    close(place.folder_fd);
+    free(place.path);
+    bool is_same = fd >= 0 && file_stamp_equal(&stamp, &place.stamp);
+    if (!is_same && error != EMFILE)
+        shares_file_changed(shares, handle, fd >= 0 ? &stamp : NULL);
+    errno = error;
+    if (is_same || fd < 0)
+        return fd;
+    close(fd);
+    errno = ESTALE;
+    return -1;
+}
+
 Test(shares, changed_file_is_hashed_anew_at_once_without_a_scan)
 {
     folder_write(&root, "share/a", "old");
     settle();
     uint64_t scan_count = shares_figures(shares).scan_count;
     uint64_t handle = file("a")->handle;
-    int fd = shares_open(shares, handle);
+    int fd = open_file(handle);
     cr_assert(ge(int, fd, 0));
     close(fd);
     folder_write(&root, "share/a", "new content");
-    cr_expect(eq(int, shares_open(shares, handle), -1));
+    cr_expect(eq(int, open_file(handle), -1));
     cr_expect(eq(int, errno, ESTALE));
     cr_expect(file("a") == NULL);
     settle();
     cr_expect(has_content("a", "new content"));
     cr_expect(eq(u64, shares_figures(shares).scan_count, scan_count));
-    cr_expect(eq(int, shares_open(shares, handle), -1), "the old handle stays dead");
+    cr_expect(eq(int, open_file(handle), -1), "the old handle stays dead");
     cr_expect(eq(int, errno, ENOENT));
     rescan();
     cr_expect(eq(u64, shares_figures(shares).hashed_files, 2), "the scan agrees");
@@ -189,12 +211,12 @@ Test(shares, file_that_cannot_be_opened_for_want_of_descriptors_stays_shared)
     close(spare);
     none.rlim_cur = (rlim_t)spare;
     setrlimit(RLIMIT_NOFILE, &none);
-    int fd = shares_open(shares, handle);
+    int fd = open_file(handle);
     int error = errno;
     setrlimit(RLIMIT_NOFILE, &limit);
     cr_expect(eq(int, fd, -1));
     cr_expect(eq(int, error, EMFILE));
-    fd = shares_open(shares, handle);
+    fd = open_file(handle);
     cr_expect(ge(int, fd, 0));
     close(fd);
 }
@@ -216,7 +238,7 @@ Test(shares, removed_file_goes_with_the_next_scan)
     settle();
     uint64_t handle = file("a")->handle;
     unlink(folder_path(&root, "share/a"));
-    cr_expect(eq(int, shares_open(shares, handle), -1));
+    cr_expect(eq(int, open_file(handle), -1));
     settle();
     cr_expect(file("a") == NULL);
     cr_expect(not(share_index_is_settled(shares_index(shares))), "until a scan tells, nothing is proven");
