@@ -27,9 +27,12 @@ const struct console_row console_rows[] = {
      "All words must be in the name, in any order; case and accents do not matter. The numbers are for "
      "download.",
      "search annual report", 1, ANY_COUNT},
-    {CONSOLE_DOWNLOAD, "download get d", "[IP | IP:PORT] FILE", "fetch a file",
-     "FILE is a name, 8 or more digits of an id, or numbers of the last search (3, 1-4). With an address,\n"
-     "from that very node, or from all nodes at that IP. A name that is a number goes after the address.",
+    {CONSOLE_DOWNLOAD, "download get d", "[NODE] FILE", "fetch a file",
+     "FILE is a name, 8 or more digits of an id, or numbers of the last search (3, 1-4). NODE is IP:PORT, "
+     "an\n"
+     "IP or a name: from that very node, or from all that are meant. After it a number is a name, too. "
+     "Quote\n"
+     "a FILE with blanks whose first word is a node.",
      "get 192.168.1.20 report.pdf", 1, ANY_COUNT},
     {CONSOLE_DOWNLOADS, "downloads dls", "", "what is being fetched, waits, is done or failed",
      "The numbers are for pause, resume and cancel.", "downloads", 0, 0},
@@ -47,10 +50,9 @@ const struct console_row console_rows[] = {
      "Address, state, round trip, since when this node is joined, and its lease.", "tracker", 0, 0},
     {CONSOLE_WHOAMI, "whoami me", "", "name, address and id of this node",
      "What others need to reach this node.", "whoami", 0, 0},
-    {CONSOLE_PUSH, "push", "FILE IP PORT", "send a file to a node that takes pushes",
-     "FILE is a path, or the name of a shared file. The other node must run with --accept-push. IP:PORT or "
-     "the\n"
-     "name of the node will do too.",
+    {CONSOLE_PUSH, "push", "FILE NODE", "send a file to a node that takes pushes",
+     "FILE is a path, or the name of a shared file. NODE is IP PORT, IP:PORT, or a name or IP that only one\n"
+     "node has; it must run with --accept-push.",
      "push report.pdf 192.168.1.20 9123", 2, 3},
     {CONSOLE_SHARE, "share", "[DIR]", "share one more folder; without DIR, which are",
      "From now on and after the next start. Quote a path with blanks.", "share \"/srv/my data\"", 0, 1},

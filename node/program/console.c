@@ -8,11 +8,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PROMPT "znode> "
+
+/* What takes less is over before a person wonders. */
+#define WAITING_SHOWN_MS 300
 
 static void quit(struct console *self, const struct console_command *command)
 {
@@ -67,12 +72,57 @@ void console_begin(struct console *self, uint64_t (*tick)(struct console *self, 
     hold_input(self, true);
 }
 
+static void show_waiting(struct console *self)
+{
+    char *line = text_escape(text_of(self->waiting));
+    terminal_set_status(self->terminal, &line, 1);
+    free(line);
+    self->is_waiting_shown = true;
+}
+
+void console_wait_for(struct console *self, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    assert(size >= 0);
+    if (!self->waiting)
+        self->waiting_ms = clock_now_ms();
+    free(self->waiting);
+    self->waiting = text;
+    if (self->is_waiting_shown)
+        show_waiting(self);
+}
+
+/* Tells it when it is time; returns when that is. */
+static uint64_t tick_waiting(struct console *self, uint64_t now_ms)
+{
+    if (!self->waiting || !self->terminal || self->is_waiting_shown)
+        return UINT64_MAX;
+    if (now_ms < self->waiting_ms + WAITING_SHOWN_MS)
+        return self->waiting_ms + WAITING_SHOWN_MS;
+    show_waiting(self);
+    return UINT64_MAX;
+}
+
+static void forget_waiting(struct console *self)
+{
+    if (self->is_waiting_shown)
+        terminal_set_status(self->terminal, NULL, 0);
+    self->is_waiting_shown = false;
+    free(self->waiting);
+    self->waiting = NULL;
+}
+
 static void end_work(struct console *self)
 {
     struct console_work work = self->work;
     self->work = (struct console_work){0};
     if (work.tick && work.release)
         work.release(self);
+    forget_waiting(self);
     output_flush(self->output);
     hold_input(self, false);
 }
@@ -91,8 +141,9 @@ static uint64_t on_tick(void *owner, uint64_t now_ms)
     struct console *self = owner;
     uint64_t work_ms = self->work.tick ? self->work.tick(self, now_ms) : UINT64_MAX;
     uint64_t menu_ms = self->menu && !self->work.tick ? menu_tick(self->menu, now_ms) : UINT64_MAX;
-    uint64_t learn_ms = console_learn_tick(self, now_ms);
+    uint64_t learn_ms = console_learn_tick(self, now_ms), waiting_ms = tick_waiting(self, now_ms);
     uint64_t next_ms = work_ms < menu_ms ? work_ms : menu_ms;
+    next_ms = waiting_ms < next_ms ? waiting_ms : next_ms;
     return next_ms < learn_ms ? next_ms : learn_ms;
 }
 

@@ -70,6 +70,7 @@ void console_peers(struct console *self, const struct console_command *command)
         return;
     self->peers_ask = peers_ask_new(broker, CONSOLE_ANSWER_MS);
     console_begin(self, tick_peers, release_peers);
+    console_wait_for(self, "asking the broker who is there");
 }
 
 void console_refresh(struct console *self, const struct console_command *command)
@@ -132,4 +133,5 @@ void console_tracker(struct console *self, const struct console_command *command
     }
     self->status_ask = status_ask_new(self->node->broker, CONSOLE_ANSWER_MS);
     console_begin(self, tick_tracker, release_status);
+    console_wait_for(self, "asking the broker how it is");
 }

@@ -34,7 +34,9 @@ struct console {
     struct terminal *terminal;
     struct menu *menu; /* NULL: commands are read */
     struct console_work work;
-    uint64_t start_ms;    /* of the command */
+    char *waiting;       /* for what the command does; NULL when that was not told */
+    uint64_t waiting_ms; /* since when */
+    bool is_waiting_shown;
     struct search *found; /* the last search, whose results have numbers; NULL before */
     struct search_ask *search_ask;
     struct peers_ask *peers_ask;
@@ -57,6 +59,9 @@ void console_begin(struct console *self, uint64_t (*tick)(struct console *self, 
                    void (*release)(struct console *self));
 void console_end(struct console *self);
 
+/* What the command that runs waits for, for the person to see if it takes long. */
+void console_wait_for(struct console *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* The broker client, when it can be asked; NULL after a line that says why not. */
 struct broker_client *console_broker(struct console *self);
 
@@ -77,6 +82,9 @@ void console_order(struct console *self, const struct downloads_order *order);
 /* Result `position` of the last search. */
 void console_order_found(struct console *self, size_t position);
 void console_print_found(struct console *self);
+
+/* Downloads the file of this name or id from whoever has it; takes `name`. */
+void console_download_name(struct console *self, char *name);
 
 /* Begins to look for words as `search` does; false after a line that says why not. */
 bool console_find(struct console *self, const char *text);

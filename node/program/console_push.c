@@ -3,6 +3,7 @@
 #include "node/program/console_downloads.h"
 #include "node/program/console_private.h"
 
+#include "node/program/meant_nodes.h"
 #include "node/program/settings.h"
 #include "node/shell/push/push.h"
 #include "tools/cli/table.h"
@@ -17,13 +18,15 @@
 
 #define SHOW_MS 500
 
+/* Of several nodes that one name means. */
+#define SEVERAL_SHOWN 8
+
 /* As zput. */
 #define PUSH_TIMEOUT_MS 30000
 
 struct console_push {
-    struct console_target target; /* its name is our own */
+    struct meant_nodes *nodes;
     char *path;
-    struct peers_ask *peers; /* until the port is known */
     struct push *push;
     bool is_over;
     uint64_t next_ms;
@@ -33,11 +36,8 @@ static void release(struct console *self)
 {
     struct console_push *push = self->push;
     self->push = NULL;
-    peers_ask_destroy(&push->peers);
     push_close(&push->push);
-    if (self->terminal)
-        terminal_set_status(self->terminal, NULL, 0);
-    free((void *)(uintptr_t)push->target.name);
+    meant_nodes_destroy(&push->nodes);
     free(push->path);
     free(push);
 }
@@ -63,11 +63,12 @@ static void on_ended(void *owner)
 static bool start_push(struct console *self)
 {
     struct console_push *push = self->push;
+    const struct meant_node *to = meant_nodes_at(push->nodes, 0);
     struct push_config config = {
         .loop = self->node->loop,
         .workers = self->node->hashing,
-        .host = push->target.host,
-        .port = push->target.port,
+        .host = to->host,
+        .port = to->port,
         .node = {true, self->node->state.id},
         .instance = self->node->instance,
         .node_name = self->node->state.name ? self->node->state.name : "",
@@ -111,18 +112,17 @@ static void say_end(struct console *self)
 static void show(struct console *self)
 {
     struct push_report report = push_report(self->push->push);
-    bool is_hashing = report.state == PUSH_HASHING;
-    char *line = NULL;
-    unsigned percent = is_hashing           ? console_percent(report.hashed_bytes, report.size_bytes)
-                       : report.is_accepted ? console_percent(report.saved_count, report.missing_count)
-                                            : 0;
-    if (!self->terminal ||
-        asprintf(&line, "%s %s: %u %%", is_hashing ? "hashing" : "pushing", self->push->path, percent) < 0)
-        return;
-    char *escaped = text_escape(text_of(line));
-    terminal_set_status(self->terminal, &escaped, 1);
-    free(escaped);
-    free(line);
+    const char *path = self->push->path;
+    char *to = meant_node_show(meant_nodes_at(self->push->nodes, 0));
+    if (report.state == PUSH_HASHING)
+        console_wait_for(self, "hashing %s: %u %%", path,
+                         console_percent(report.hashed_bytes, report.size_bytes));
+    else if (report.is_accepted)
+        console_wait_for(self, "pushing %s to %s: %u %%", path, to,
+                         console_percent(report.saved_count, report.missing_count));
+    else
+        console_wait_for(self, "asking %s to take %s", to, path);
+    free(to);
 }
 
 static uint64_t tick_push(struct console *self, uint64_t now_ms)
@@ -140,37 +140,38 @@ static uint64_t tick_push(struct console *self, uint64_t now_ms)
     return UINT64_MAX;
 }
 
-/* Finds the one node that is meant; false after a line that says why not. */
-static bool choose_peer(struct console *self)
+/* Those that share the name or the address, in one line. */
+static void say_several(struct console *self)
 {
-    struct console_push *push = self->push;
-    const struct console_target meant = push->target;
-    size_t count, matches = 0;
-    const struct listed_peer *peers = peers_ask_peers(push->peers, &count);
-    for (size_t i = 0; i < count; i++) {
-        const struct source_entry *peer = &peers[i].source;
-        if (meant.has_host ? !host_equal(&peer->host, &meant.host)
-                           : !text_equal(peer->name, text_of(meant.name)))
-            continue;
-        push->target.host = peer->host;
-        push->target.port = peer->port;
-        matches++;
+    struct meant_nodes *nodes = self->push->nodes;
+    size_t count = meant_nodes_count(nodes);
+    char *line = NULL;
+    size_t size;
+    FILE *out = open_memstream(&line, &size);
+    assert(out);
+    for (size_t i = 0; i < count && i < SEVERAL_SHOWN; i++) {
+        char *shown = meant_node_show(meant_nodes_at(nodes, i));
+        fprintf(out, "%s%s", i > 0 ? ", " : "", shown);
+        free(shown);
     }
-    if (peers_ask_problem(push->peers) && matches == 0)
-        console_say(self, "%s", peers_ask_problem(push->peers));
-    else if (matches == 0)
-        console_say(self, "the broker knows no such node: 'peers' lists the nodes");
-    else if (matches > 1)
-        console_say(self, "%zu nodes are meant: give IP and PORT; 'peers' lists them", matches);
-    return matches == 1;
+    int rc = fclose(out);
+    assert(rc == 0);
+    console_say(self, "%zu nodes are meant: give the address of one: %s%s", count, line,
+                count > SEVERAL_SHOWN ? ", ..." : "");
+    free(line);
 }
 
-static uint64_t tick_peers(struct console *self, uint64_t now_ms)
+static uint64_t tick_nodes(struct console *self, uint64_t now_ms)
 {
-    uint64_t next_ms = peers_ask_tick(self->push->peers, now_ms);
+    struct meant_nodes *nodes = self->push->nodes;
+    uint64_t next_ms = meant_nodes_tick(nodes, now_ms);
     if (next_ms != UINT64_MAX)
         return next_ms;
-    if (choose_peer(self) && start_push(self)) {
+    if (meant_nodes_problem(nodes))
+        console_say(self, "%s", meant_nodes_problem(nodes));
+    if (meant_nodes_count(nodes) > 1)
+        say_several(self);
+    if (meant_nodes_count(nodes) == 1 && start_push(self)) {
         self->work.tick = tick_push;
         return now_ms;
     }
@@ -192,14 +193,10 @@ void console_push(struct console *self, const struct console_command *command)
     else if (target.port || (broker = console_broker(self))) {
         struct console_push *push = self->push = calloc(1, sizeof *push);
         assert(push);
-        push->target = target;
-        push->target.name = target.name ? text_copy(text_of(target.name)) : NULL;
+        push->nodes = meant_nodes_new(broker, &target, &self->node->state.id);
         push->path = text_copy(text_of(path));
-        console_begin(self, broker ? tick_peers : tick_push, release);
-        if (broker)
-            push->peers = peers_ask_new(broker, CONSOLE_ANSWER_MS);
-        else if (!start_push(self))
-            console_end(self);
+        console_begin(self, tick_nodes, release);
+        console_wait_for(self, "asking the broker who is there");
     }
     free(problem);
     free(path);

@@ -2,6 +2,7 @@
 #include "node/program/console_remote.h"
 
 #include "messages/name.h"
+#include "node/program/meant_nodes.h"
 #include "node/shell/link/visit.h"
 #include "tools/cli/rows.h"
 #include "tools/cli/value.h"
@@ -14,24 +15,17 @@
 /* What a person is told of, when one name means many files. */
 #define OFFERED_MAX 100
 
-struct place {
-    struct host host;
-    uint16_t port;
-    char *name; /* escaped; empty when it is not known */
-};
-
 struct offered {
     struct file_entry file; /* its name is our own */
-    size_t place;
+    const struct meant_node *node;
 };
 
 struct console_remote {
-    struct console_target target; /* its name is our own */
     bool is_list;
     char *file;
-    struct peers_ask *peers; /* until the places are known */
-    struct place *places;
-    size_t place_count, position;
+    char *else_name; /* what is meant when no node is; or NULL */
+    struct meant_nodes *nodes;
+    size_t position;
     struct visit *visit;
     uint64_t listed_count;
     bool is_answered; /* by at least one node */
@@ -43,33 +37,18 @@ static void release(struct console *self)
 {
     struct console_remote *remote = self->remote;
     self->remote = NULL;
-    peers_ask_destroy(&remote->peers);
     visit_destroy(&remote->visit);
-    for (size_t i = 0; i < remote->place_count; i++)
-        free(remote->places[i].name);
+    meant_nodes_destroy(&remote->nodes);
     for (size_t i = 0; i < remote->offered_count; i++)
         free((void *)(uintptr_t)remote->offered[i].file.name.bytes);
-    free(remote->places);
-    free((void *)(uintptr_t)remote->target.name);
     free(remote->file);
+    free(remote->else_name);
     free(remote);
 }
 
-/* `NAME 127.0.0.1:9123`, or without the name; malloc'd. */
-static char *show_place(const struct place *place)
+static const struct meant_node *node_now(const struct console_remote *remote)
 {
-    char endpoint[ENDPOINT_TEXT_SIZE], *text = NULL;
-    endpoint_format(&place->host, place->port, endpoint);
-    int size = asprintf(&text, "%s%s%s", place->name, place->name[0] ? " " : "", endpoint + strlen("tcp://"));
-    assert(size >= 0);
-    return text;
-}
-
-static void add_place(struct console_remote *remote, const struct host *host, uint16_t port, struct text name)
-{
-    remote->places = reallocarray(remote->places, remote->place_count + 1, sizeof *remote->places);
-    assert(remote->places);
-    remote->places[remote->place_count++] = (struct place){*host, port, text_escape(name)};
+    return meant_nodes_at(remote->nodes, remote->position);
 }
 
 /* Answers. */
@@ -89,14 +68,14 @@ static void on_files(void *owner, const struct file_entry *files, size_t count)
             !text_equal(files[i].name, text_of(remote->file)))
             continue;
         struct offered *offered = &remote->offered[remote->offered_count++];
-        *offered = (struct offered){files[i], remote->position};
+        *offered = (struct offered){files[i], node_now(remote)};
         offered->file.name.bytes = text_copy(files[i].name);
     }
 }
 
-static void say_visit_problem(struct console *self, const struct place *place)
+static void say_visit_problem(struct console *self)
 {
-    char *shown = show_place(place);
+    char *shown = meant_node_show(node_now(self->remote));
     switch (visit_state(self->remote->visit)) {
     case VISIT_UNREACHABLE:
         console_say(self, "no node at %s: 'peers' lists the nodes", shown);
@@ -131,8 +110,8 @@ static void order(struct console *self)
     struct console_remote *remote = self->remote;
     struct downloads_source sources[OFFERED_MAX];
     for (size_t i = 0; i < remote->offered_count; i++) {
-        const struct place *place = &remote->places[remote->offered[i].place];
-        sources[i] = (struct downloads_source){.host = place->host, .port = place->port};
+        const struct meant_node *node = remote->offered[i].node;
+        sources[i] = (struct downloads_source){.host = node->host, .port = node->port};
     }
     struct downloads_order order = {.file = remote->offered[0].file,
                                     .sources = sources,
@@ -146,7 +125,7 @@ static void end_download(struct console *self)
     struct console_remote *remote = self->remote;
     if (remote->offered_count == 0) {
         if (remote->is_answered)
-            console_say(self, "'%s' is not there: 'list' with the address shows what is", remote->file);
+            console_say(self, "'%s' is not there: 'list NODE' shows what is", remote->file);
     } else if (is_one_file(remote)) {
         order(self);
     } else {
@@ -162,7 +141,7 @@ static void end_download(struct console *self)
 static bool start_visit(struct console *self)
 {
     struct console_remote *remote = self->remote;
-    const struct place *place = &remote->places[remote->position];
+    const struct meant_node *node = node_now(remote);
     struct visit_question question = {
         .is_list = remote->is_list, .name = text_of(remote->file), .prefix = text_of("")};
     if (!remote->is_list && is_id_text(remote->file)) {
@@ -172,23 +151,24 @@ static bool start_visit(struct console *self)
     }
     struct visit_events events = {.owner = self, .files = on_files};
     remote->visit =
-        visit_new(self->node->loop, &place->host, place->port, &question, CONSOLE_ANSWER_MS, &events);
+        visit_new(self->node->loop, &node->host, node->port, &question, CONSOLE_ANSWER_MS, &events);
     remote->listed_count = 0;
-    if (!remote->visit)
+    if (!remote->visit) {
         console_say(self, "there is no room for another connection: try again later");
-    else if (remote->is_list && remote->place_count > 1) {
-        char *shown = show_place(place);
-        console_print(self, "%s", shown);
-        free(shown);
+        return false;
     }
-    return remote->visit;
+    char *shown = meant_node_show(node);
+    console_wait_for(self, "asking %s", shown);
+    if (remote->is_list && meant_nodes_count(remote->nodes) > 1)
+        console_print(self, "%s", shown);
+    free(shown);
+    return true;
 }
 
 static void end_visit(struct console *self)
 {
     struct console_remote *remote = self->remote;
-    const struct place *place = &remote->places[remote->position];
-    say_visit_problem(self, place);
+    say_visit_problem(self);
     if (remote->is_list && visit_state(remote->visit) == VISIT_DONE)
         console_say(self, "%llu %s", (unsigned long long)remote->listed_count,
                     remote->listed_count == 1 ? "file" : "files");
@@ -200,8 +180,8 @@ static void end_visit(struct console *self)
 static uint64_t tick_visits(struct console *self, uint64_t now_ms)
 {
     struct console_remote *remote = self->remote;
-    bool can_go_on = true;
-    while (remote->position < remote->place_count && can_go_on && !output_is_broken(self->output)) {
+    size_t count = meant_nodes_count(remote->nodes);
+    while (remote->position < count && !output_is_broken(self->output)) {
         if (!remote->visit && !start_visit(self))
             break;
         uint64_t next_ms = visit_tick(remote->visit, now_ms);
@@ -209,7 +189,7 @@ static uint64_t tick_visits(struct console *self, uint64_t now_ms)
             return next_ms;
         end_visit(self);
     }
-    if (!remote->is_list && remote->position == remote->place_count)
+    if (!remote->is_list && remote->position == count)
         end_download(self);
     console_end(self);
     return UINT64_MAX;
@@ -217,74 +197,60 @@ static uint64_t tick_visits(struct console *self, uint64_t now_ms)
 
 /* Who is meant. */
 
-static void say_nobody(struct console *self)
-{
-    const struct console_target *target = &self->remote->target;
-    char host[HOST_TEXT_SIZE];
-    host_format(&target->host, host);
-    if (target->has_host)
-        console_say(self, "the broker knows no node at %s: 'peers' lists the nodes; or give its port", host);
-    else
-        console_say(self, "no node is called '%s': 'peers' lists the nodes", target->name);
-}
-
-static uint64_t tick_peers(struct console *self, uint64_t now_ms)
+static uint64_t tick_nodes(struct console *self, uint64_t now_ms)
 {
     struct console_remote *remote = self->remote;
-    uint64_t next_ms = peers_ask_tick(remote->peers, now_ms);
+    uint64_t next_ms = meant_nodes_tick(remote->nodes, now_ms);
     if (next_ms != UINT64_MAX)
         return next_ms;
-    size_t count;
-    const struct listed_peer *peers = peers_ask_peers(remote->peers, &count);
-    for (size_t i = 0; i < count; i++) {
-        const struct source_entry *peer = &peers[i].source;
-        if (remote->target.has_host ? host_equal(&peer->host, &remote->target.host)
-                                    : text_equal(peer->name, text_of(remote->target.name)))
-            add_place(remote, &peer->host, peer->port, peer->name);
+    if (remote->else_name && meant_nodes_is_nobody(remote->nodes)) {
+        char *name = remote->else_name;
+        remote->else_name = NULL;
+        console_end(self);
+        console_download_name(self, name);
+        return now_ms;
     }
-    if (peers_ask_problem(remote->peers))
-        console_say(self, "%s", peers_ask_problem(remote->peers));
-    else if (remote->place_count == 0)
-        say_nobody(self);
-    if (remote->place_count == 0) {
+    if (meant_nodes_problem(remote->nodes))
+        console_say(self, "%s", meant_nodes_problem(remote->nodes));
+    if (meant_nodes_count(remote->nodes) == 0) {
         console_end(self);
         return UINT64_MAX;
     }
-    peers_ask_destroy(&remote->peers);
     self->work.tick = tick_visits;
     return now_ms;
 }
 
-/* Takes `file`. */
-static void start(struct console *self, const struct console_target *target, bool is_list, char *file)
+/* Takes `file` and `else_name`. */
+static void start(struct console *self, const struct console_target *target, bool is_list, char *file,
+                  char *else_name)
 {
     struct broker_client *broker = target->port ? NULL : console_broker(self);
     if (!target->port && !broker) {
         free(file);
+        free(else_name);
         return;
     }
     struct console_remote *remote = self->remote = calloc(1, sizeof *remote);
     assert(remote);
-    remote->target = *target;
-    remote->target.name = target->name ? text_copy(text_of(target->name)) : NULL;
     remote->is_list = is_list;
     remote->file = file;
-    if (target->port)
-        add_place(remote, &target->host, target->port, text_of(""));
-    else
-        remote->peers = peers_ask_new(broker, CONSOLE_ANSWER_MS);
-    console_begin(self, target->port ? tick_visits : tick_peers, release);
+    remote->else_name = else_name;
+    remote->nodes = meant_nodes_new(broker, target, NULL);
+    console_begin(self, tick_nodes, release);
+    console_wait_for(self, "asking the broker who is there");
 }
 
 void console_remote_list(struct console *self, const struct console_target *target)
 {
-    start(self, target, true, text_copy(text_of("")));
+    start(self, target, true, text_copy(text_of("")), NULL);
 }
 
-void console_remote_download(struct console *self, const struct console_target *target, const char *file)
+void console_remote_download(struct console *self, const struct console_target *target, const char *file,
+                             const char *else_name)
 {
     if (strlen(file) > NAME_SIZE_MAX)
         console_say(self, "no name is longer than %d bytes", NAME_SIZE_MAX);
     else
-        start(self, target, false, text_copy(text_of(file)));
+        start(self, target, false, text_copy(text_of(file)),
+              else_name ? text_copy(text_of(else_name)) : NULL);
 }

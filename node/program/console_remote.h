@@ -11,7 +11,9 @@
 
 void console_remote_list(struct console *self, const struct console_target *target);
 
-/* `file` is a name or 8 to 64 digits of an id; it is copied. */
-void console_remote_download(struct console *self, const struct console_target *target, const char *file);
+/* `file` is a name or 8 to 64 digits of an id. When no node has the name of the target, it may be a part of a
+ * file's name: then `else_name` is downloaded, unless it is NULL. Both are copied. */
+void console_remote_download(struct console *self, const struct console_target *target, const char *file,
+                             const char *else_name);
 
 #endif

@@ -95,6 +95,7 @@ bool console_find(struct console *self, const char *text)
     }
     self->search_ask = search_ask_new(broker, &terms, CONSOLE_SEARCH_MS);
     console_begin(self, tick_search, release_search);
+    console_wait_for(self, "searching");
     return true;
 }
 
@@ -168,7 +169,7 @@ static uint64_t tick_name(struct console *self, uint64_t now_ms)
     } else if (say_counts(self)) {
         say_nothing_found(self);
         console_say(self,
-                    "a name must be exact: 'search' finds files by words; 'get IP:PORT FILE' asks one node");
+                    "a name must be exact: 'search' finds files by words; 'get NODE FILE' asks one node");
     }
     console_end(self);
     return UINT64_MAX;
@@ -181,8 +182,7 @@ static void release_name(struct console *self)
     self->wanted = NULL;
 }
 
-/* Takes `name`. */
-static void download_name(struct console *self, char *name)
+void console_download_name(struct console *self, char *name)
 {
     struct broker_client *broker = console_broker(self);
     struct console_range range;
@@ -199,6 +199,7 @@ static void download_name(struct console *self, char *name)
         self->wanted = name;
         self->search_ask = search_ask_new(broker, &terms, CONSOLE_SEARCH_MS);
         console_begin(self, tick_name, release_name);
+        console_wait_for(self, "searching");
         return;
     }
     free(name);
@@ -206,12 +207,17 @@ static void download_name(struct console *self, char *name)
 
 void console_download(struct console *self, const struct console_command *command)
 {
-    struct console_target target;
-    if (command->count > 1 && console_address_read(command->words[0], &target)) {
-        char *name = console_command_rest(command, 1);
-        console_remote_download(self, &target, name);
-        free(name);
+    struct console_target target = {.name = command->words[0]};
+    bool is_address = console_address_read(command->words[0], &target);
+    char *all = console_command_rest(command, 0), *file = console_command_rest(command, 1);
+    if (command->count > 1 && is_address) {
+        console_remote_download(self, &target, file, NULL);
     } else if (!order_numbers(self, command)) {
-        download_name(self, console_command_rest(command, 0));
+        if (command->count > 1) /* a node's name, or blanks in a file's */
+            console_remote_download(self, &target, file, all);
+        else
+            console_download_name(self, text_copy(text_of(all)));
     }
+    free(all);
+    free(file);
 }

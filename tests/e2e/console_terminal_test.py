@@ -125,6 +125,47 @@ class Editing(OnTerminal):
         one.wait("download 1 is done")
         self.assertEqual(self.world.path("one", NAME).read_bytes(), b"accents")
 
+    def test_tab_completes_paths_on_disk_and_escapes_them(self):
+        folder = self.world.path("here")
+        for name in ("my folder/some \"film\".mkv", "my folder/sub/x", "my file", ".hidden"):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        one = self.open()
+        one.type(f"push {folder}/" + TAB)
+        one.wait_prompt(f"push {folder}/my\\ f")
+        one.type("o" + TAB)
+        one.wait_prompt(f"push {folder}/my\\ folder/")
+        one.type("so" + TAB)
+        one.wait_prompt(f'push {folder}/my\\ folder/some\\ \\"film\\".mkv')
+        one.type("tw" + TAB)
+        one.wait_prompt(f'push {folder}/my\\ folder/some\\ \\"film\\".mkv two')
+        one.type(ENTER)
+        one.wait("does not take pushes|denied|--accept-push")
+        one.wait_prompt()
+        one.type(f"share {folder}/m" + TAB)
+        one.wait_prompt(f"share {folder}/my\\ folder/")
+        one.type(TAB)
+        one.wait_prompt(f"share {folder}/my\\ folder/sub/")
+        one.type(ENTER)
+        one.wait_prompt()
+        one.type(f"unshare {folder}" + TAB)
+        one.wait_prompt(f"unshare {folder}/my\\ folder/sub")
+
+    def test_a_command_that_takes_long_says_what_it_waits_for(self):
+        deaf = self.world.fake(DeafNode())
+        one = self.open()
+        one.type(f"ls 127.0.0.1 {deaf.port}" + ENTER)
+        one.wait(f"^asking 127.0.0.1:{deaf.port}$")
+        one.type(CTRL_C)
+        one.wait("^interrupted")
+        one.wait_prompt()
+        self.assertNotRegex(one.text, "(?m)^asking")
+        one.type(f"push own.txt 127.0.0.1 {deaf.port}" + ENTER)
+        one.wait(f"^asking 127.0.0.1:{deaf.port} to take ")
+        one.type(CTRL_C)
+        one.wait_prompt()
+
     def test_what_is_printed_while_a_line_is_typed_leaves_it_whole(self):
         one = self.open()
         one.run("limit down 2M", "down +2.0 MiB/s")

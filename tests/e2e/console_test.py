@@ -105,6 +105,27 @@ class Piped(EndToEnd):
         self.assertIn("from 2 sources", self.run_line("get 127.0.0.1 big.bin")[1])
         self.one.wait_stderr(r"download \d+ is done: .*big\.bin")
 
+    def test_a_nodes_name_stands_for_its_address_and_means_all_that_have_it(self):
+        self.assertEqual(self.download("get two -rf", "-rf"), b"dash")
+        three = self.world.start("znode", "--broker", self.broker.endpoint, "--name", "two", "--state",
+                                 self.world.path("state", "three"), "--port", 0, "--accept-push", "--share",
+                                 self.world.share("three", {"big.bin": BIG, "two of us": b"a name with blanks"}))
+        self.world.wait_node(three)
+        self.world.wait_shared(three, "big.bin", "two of us")
+        self.world.wait_found(self.broker, "two of us")
+        wait_until(lambda: len(re.findall(" two +[23] ", self.run_line("peers")[0])) == 2, "both to be joined")
+        self.assertIn("from 2 sources", self.run_line("get two big.bin")[1])
+        out, _ = self.run_line("ls two")
+        addresses = [f"two 127.0.0.1:{node.port}" for node in (self.two, three)]
+        for address in addresses:
+            self.assertIn(address, out)
+        out, err = self.run_line("push own.txt two")
+        self.assertEqual(out, "")
+        self.assertEqual(sorted(re.search("give the address of one: (.*)$", err.strip()).group(1).split(", ")),
+                         sorted(addresses))
+        self.assertEqual(self.download("get \"two of us\"", "two of us"), b"a name with blanks")
+        self.assertIn("'of them' is not there", self.run_line("get two of them")[1])
+
     def test_wrong_input_gets_one_line_with_the_cure(self):
         nobody = self.world.port()
         cases = {
@@ -116,7 +137,7 @@ class Piped(EndToEnd):
             "pause x": "'x' is not a number", "pause 7": "no download 7", "cancel all": "there is none",
             "limit up fast": "'fast' is not a rate", "limit sideways 1M": "neither up nor down", "limit up": "usage: limit",
             "share /nonexistent": "No such file or directory", "unshare /nonexistent": "is not shared",
-            "push nothing two": "'nothing' is neither a file", "push own.txt nobody": "no such node",
+            "push nothing two": "'nothing' is neither a file", "push own.txt nobody": "no node is called 'nobody'",
             "push own.txt two x": "not an IP address", "help xyzzy": "no command 'xyzzy'",
             b"get \x00": "control characters", b"get \xff\xfe": "not UTF-8", "get \x1b[2J": "control characters",
             "x" * 30000: "more than 20000 bytes",
