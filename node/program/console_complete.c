@@ -3,36 +3,42 @@
 #include "node/program/console_private.h"
 
 #include <assert.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 /* More are not shown: one types another letter then. */
-#define CANDIDATES_MAX 200
+#define SHOWN_MAX 200
+
+/* More are not looked at: what a large folder holds, in a moment. */
+#define CANDIDATES_MAX 100000
 
 struct candidates {
     const char *begin; /* what they begin with */
     char **items;      /* as they are typed, quoted */
-    size_t count;
+    size_t count, capacity;
 };
+
+/* Whatever it begins with. */
+static void add_any(struct candidates *self, const char *word)
+{
+    if (self->count == CANDIDATES_MAX || !text_is_clean(text_of(word)))
+        return;
+    if (self->count == self->capacity) {
+        self->capacity = self->capacity ? 2 * self->capacity : 64;
+        self->items = reallocarray(self->items, self->capacity, sizeof *self->items);
+        assert(self->items);
+    }
+    self->items[self->count++] = console_quote(word);
+}
 
 static void add(struct candidates *self, struct text name)
 {
     char *word = text_copy(name);
-    bool is_like = strncmp(word, self->begin, strlen(self->begin)) == 0 && text_is_clean(name);
-    if (is_like && self->count < CANDIDATES_MAX) {
-        self->items = reallocarray(self->items, self->count + 1, sizeof *self->items);
-        assert(self->items);
-        char *quoted = console_quote(word);
-        bool is_new = true;
-        for (size_t i = 0; i < self->count && is_new; i++)
-            is_new = strcmp(self->items[i], quoted) != 0;
-        if (is_new)
-            self->items[self->count++] = quoted;
-        else
-            free(quoted);
-    }
+    if (strncmp(word, self->begin, strlen(self->begin)) == 0)
+        add_any(self, word);
     free(word);
 }
 
@@ -58,19 +64,41 @@ static void add_found(struct candidates *self, const struct console *console)
 static void add_own_files(struct candidates *self, const struct console *console)
 {
     size_t count = shares_file_count(console->node->shares);
-    for (size_t i = 0; i < count && self->count < CANDIDATES_MAX; i++)
+    for (size_t i = 0; i < count; i++)
         add(self, shares_file_at(console->node->shares, i).name);
 }
 
-static void add_addresses(struct candidates *self, const struct console *console, bool has_names)
+/* Paths on disk that begin so; `~` is the home, and a folder ends with a slash. */
+static void add_paths(struct candidates *self, bool has_files)
+{
+    char *pattern = malloc(2 * strlen(self->begin) + 2), *at = pattern;
+    assert(pattern);
+    for (const char *p = self->begin; *p; p++) {
+        if (strchr("*?[\\", *p))
+            *at++ = '\\';
+        *at++ = *p;
+    }
+    memcpy(at, "*", 2);
+    glob_t found;
+    bool is_found = glob(pattern, GLOB_MARK | GLOB_TILDE_CHECK, NULL, &found) == 0;
+    for (size_t i = 0; is_found && i < found.gl_pathc; i++) {
+        const char *path = found.gl_pathv[i];
+        if (has_files || path[strlen(path) - 1] == '/')
+            add_any(self, path);
+    }
+    if (is_found)
+        globfree(&found);
+    free(pattern);
+}
+
+static void add_nodes(struct candidates *self, const struct console *console)
 {
     for (size_t i = 0; i < console->peer_count; i++) {
         const struct source_entry *peer = &console->peers[i].source;
         char endpoint[ENDPOINT_TEXT_SIZE];
         endpoint_format(&peer->host, peer->port, endpoint);
         add_string(self, endpoint + strlen("tcp://"));
-        if (has_names)
-            add(self, peer->name);
+        add(self, peer->name);
     }
 }
 
@@ -95,26 +123,31 @@ static void add_operands(struct candidates *self, const struct console *console,
 {
     switch (verb) {
     case CONSOLE_LIST:
-        add_addresses(self, console, true);
+        add_nodes(self, console);
         break;
     case CONSOLE_DOWNLOAD:
         add_found(self, console);
         if (index == 1)
-            add_addresses(self, console, false);
+            add_nodes(self, console);
         break;
     case CONSOLE_SEARCH:
         add_found(self, console);
         break;
     case CONSOLE_PUSH:
-        if (index == 1)
+        if (index > 1) {
+            add_nodes(self, console);
+        } else {
             add_own_files(self, console);
-        else
-            add_addresses(self, console, true);
+            add_paths(self, true);
+        }
         break;
     case CONSOLE_PAUSE:
     case CONSOLE_RESUME:
     case CONSOLE_CANCEL:
         add_downloads(self, console);
+        break;
+    case CONSOLE_SHARE:
+        add_paths(self, false);
         break;
     case CONSOLE_UNSHARE:
         add_folders(self, console);
@@ -136,11 +169,26 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* In order, each once. */
+static void sort(struct candidates *self)
+{
+    size_t count = 0;
+    if (self->count > 0)
+        qsort(self->items, self->count, sizeof *self->items, compare);
+    for (size_t i = 0; i < self->count; i++) {
+        if (count > 0 && strcmp(self->items[i], self->items[count - 1]) == 0)
+            free(self->items[i]);
+        else
+            self->items[count++] = self->items[i];
+    }
+    self->count = count;
+}
+
 static void print_candidates(struct console *self, const struct candidates *candidates)
 {
-    for (size_t i = 0; i < candidates->count; i++)
+    for (size_t i = 0; i < candidates->count && i < SHOWN_MAX; i++)
         console_say(self, "%s", candidates->items[i]);
-    if (candidates->count == CANDIDATES_MAX)
+    if (candidates->count > SHOWN_MAX)
         console_say(self, "...");
 }
 
@@ -155,8 +203,7 @@ void console_complete(struct console *self, struct text typed)
         console_learn_peers(self); /* for the next Tab */
     if (tail.index > 0 && row)
         add_operands(&candidates, self, row->verb, tail.index);
-    if (candidates.count > 0)
-        qsort(candidates.items, candidates.count, sizeof *candidates.items, compare);
+    sort(&candidates);
     if (terminal_complete(self->terminal, typed.size - tail.offset, candidates.items, candidates.count))
         print_candidates(self, &candidates);
     for (size_t i = 0; i < candidates.count; i++)

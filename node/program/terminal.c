@@ -525,7 +525,8 @@ bool terminal_complete(struct terminal *self, size_t size, char *const *candidat
     if (!is_longer || common == 0)
         return count > 1;
     char *text = NULL;
-    int written = asprintf(&text, "%.*s%s", (int)common, candidates[0], count == 1 ? " " : "");
+    bool is_whole = count == 1 && candidates[0][common - 1] != '/'; /* in a folder one goes on */
+    int written = asprintf(&text, "%.*s%s", (int)common, candidates[0], is_whole ? " " : "");
     assert(written >= 0);
     el_deletestr(self->edit, (int)characters_in(typed, size));
     el_insertstr(self->edit, text);

@@ -66,7 +66,8 @@ void terminal_set_status(struct terminal *self, char *const *lines, size_t count
 
 /*
  * From within `complete`: the last `size` bytes before the cursor may become any of the candidates. What they
- * have in common is filled in; true when that is nothing, and the person should see all.
+ * have in common is filled in, with a blank behind the only one unless it ends with a slash; true when that
+ * is nothing, and the person should see all.
  */
 bool terminal_complete(struct terminal *self, size_t size, char *const *candidates, size_t count);
 
