@@ -5,13 +5,11 @@
 #include "messages/shell/loop.h"
 #include "messages/shell/socket.h"
 #include "tools/cli/endpoint.h"
-#include "tools/cli/options.h"
-#include "tools/cli/output.h"
+#include "tools/cli/program.h"
 #include "tools/cli/value.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -129,13 +127,12 @@ static bool add_endpoint(struct endpoints *endpoints, const char *text, struct o
     return true;
 }
 
-static bool choose_endpoints(int argc, char **argv, int operand, struct endpoints *ret_endpoints,
-                             struct output *output)
+static bool choose_endpoints(int argc, char **argv, struct endpoints *ret_endpoints, struct output *output)
 {
     uint16_t port = 0;
-    if (argc - operand > 1 || (operand < argc && !port_parse(argv[operand], &port))) {
+    if (argc > 1 || (argc > 0 && !port_parse(argv[0], &port))) {
         output_error(output, "expected one port from 1 to 65535, not '%s' (see zbroker --help)",
-                     argv[argc - operand > 1 ? operand + 1 : operand]);
+                     argv[argc > 1 ? 1 : 0]);
         return false;
     }
     if (port != 0) {
@@ -238,22 +235,14 @@ static void serve(struct endpoints *endpoints, struct output *output)
 
 int main(int argc, char **argv)
 {
-    int operand = argc;
-    char *error = NULL;
-    enum options_result result = options_read(&program, argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct output *output = output_new(program.name, false);
+    struct output *output = program_start(&program, &argc, &argv);
     struct endpoints endpoints = {.count = 0};
-    if (result == OPTIONS_WRONG) {
-        output_error(output, "%s", error);
-    } else if (choose_endpoints(argc, argv, operand, &endpoints, output)) {
+    if (choose_endpoints(argc, argv, &endpoints, output)) {
         process_start(IO_THREADS);
         warn_of_few_files(output);
         serve(&endpoints, output);
         process_finish();
     }
-    free(error);
     option_texts_release(&settings.listen);
     return output_finish(&output);
 }

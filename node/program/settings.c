@@ -97,9 +97,9 @@ static const struct cli_program program = {
     .exits = "0 stopped by SIGTERM or SIGINT, 2 error",
 };
 
-enum options_result settings_read(int argc, char **argv, int *ret_operand, char **ret_error)
+struct output *settings_read(int *argc, char ***argv)
 {
-    return options_read(&program, argc, argv, ret_operand, ret_error);
+    return program_start(&program, argc, argv);
 }
 
 void settings_release(void)

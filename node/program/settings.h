@@ -5,7 +5,7 @@
 /* What the command line and the config file say to znode. */
 
 #include "tools/cli/endpoint.h"
-#include "tools/cli/options.h"
+#include "tools/cli/program.h"
 
 /* Texts are malloc'd and NULL when not given. */
 struct settings {
@@ -22,8 +22,8 @@ struct settings {
     bool has_no_broker, has_menu, is_daemon, accepts_pushes;
 };
 
-/* As options_read(). The settings are the process's, filled in by it. */
-enum options_result settings_read(int argc, char **argv, int *ret_operand, char **ret_error);
+/* Fills in the settings, which are the process's; else as program_start(). */
+struct output *settings_read(int *argc, char ***argv);
 extern struct settings settings;
 void settings_release(void);
 

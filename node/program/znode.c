@@ -6,7 +6,6 @@
 #include "node/program/settings.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,20 +34,11 @@ static void run(struct node *node)
 
 int main(int argc, char **argv)
 {
-    int operand = argc;
-    char *error = NULL;
-    enum options_result result = settings_read(argc, argv, &operand, &error);
-    if (result == OPTIONS_SHOWN)
-        return EXIT_DONE;
-    struct node node = {.output = output_new("znode", false), .state = {.lock_fd = -1}};
-    if (result == OPTIONS_WRONG) {
-        output_error(node.output, "%s", error);
-    } else if (operand < argc) {
-        output_error(node.output, "unexpected '%s': folders are given with --share", argv[operand]);
-    } else if (!first_start_is_due() || first_start_ask(node.output)) {
+    struct node node = {.output = settings_read(&argc, &argv), .state = {.lock_fd = -1}};
+    if (argc > 0)
+        output_error(node.output, "unexpected '%s': folders are given with --share", argv[0]);
+    else if (!first_start_is_due() || first_start_ask(node.output))
         run(&node);
-    }
-    free(error);
     settings_release();
     return output_finish(&node.output);
 }
