@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Names the bytes of one file for as long as the process runs; never reused. */
+/* Which bytes a part of this process means: those of a shared file, or of one being fetched. Never reused
+ * while it runs. */
 struct content {
     bool is_partial; /* of a file being fetched: the handle is its owner's, else the share index's */
     uint64_t handle;

@@ -38,8 +38,8 @@ unsigned tree_file_height(const struct layout *layout);
 /* The height at which a chunk of this file is checked: its own, or the file's for a file of one chunk. */
 unsigned tree_chunk_height(const struct layout *layout);
 
-/* The root of a file from its chunk layer (chunk_count hashes, at least one; copied, not changed). NULL layer
- * memory: false on OOM. */
+/* The root of a file from its chunk layer: chunk_count hashes, at least one. False when there is no memory
+ * for half of them: who sends a layer chooses its size. */
 bool tree_root_of_layer(const struct layout *layout, const struct hash *layer, struct hash *ret_root);
 
 #endif

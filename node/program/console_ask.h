@@ -27,7 +27,7 @@ struct listed_peer {
     uint64_t files, bytes;
 };
 
-/* Ten times what one broker is built for; a broker that pages for ever is stopped here. */
+/* More than any broker takes; one that pages for ever is stopped here. */
 #define PEERS_ASK_MAX 100000
 
 struct peers_ask;

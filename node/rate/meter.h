@@ -14,9 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define METER_INTERVAL_MS                                                                                    \
-    100 /* rates are taken over at least this: clocks have 1 ms, READs take about as long */
-#define METER_MARGIN_MS 100 /* covers the time a source's disk and our workers take now and then */
+/* Rates are taken over at least this: clocks have 1 ms, READs take about as long. */
+#define METER_INTERVAL_MS 100
+
+/* Covers the time that a source's disk and our workers take now and then. */
+#define METER_MARGIN_MS 100
 
 struct meter {
     uint64_t interval_began_ms;

@@ -6,7 +6,7 @@
  * What this node shares: names, and the id of each once it has been hashed. The only place that
  * decides what exists, what must be hashed, and what a QUERY, a LIST or an OPEN finds.
  *
- * It knows no file system: a scan is handed in whole, and what must be hashed comes out of
+ * It knows no file system: what a scan found is handed in, and what must be hashed comes out of
  * share_index_next_unhashed(). A file without an id is never denied: it makes an answer incomplete.
  */
 

@@ -7,7 +7,8 @@
  * share_index.c changes single files, share_lookup.c reads; share_entries.h searches and splices a table.
  *
  * Invariants: the four arrays hold the same `count` entries, each in its order; `ids` holds exactly the
- * ready ones, those with one id as a list in order of name; all marks are MARK_KEPT but during a merge.
+ * ready ones, those with one id as a heap with the first by name on top; all marks are MARK_KEPT but during a
+ * merge.
  */
 
 #include "messages/name.h"
@@ -26,8 +27,8 @@ struct entry {
     const char *folded; /* in `strings`; the same pointer as file.name.bytes when folding changes nothing */
     uint32_t folded_size, folded_base_offset;
     enum mark mark;
-    /* Those of one id are a pairing heap with the first by name on top, for there may be very many of them:
-     * `before` is the sibling in front, or the parent of the first child. */
+    /* A pairing heap, for there may be very many of one id: `before` is the sibling in front, or the parent
+     * of the first child. */
     struct entry *child, *sibling, *before;
     UT_hash_handle by_id;
     char strings[];

@@ -15,7 +15,7 @@
 /* Nodes that are asked for a list; a third of a MiB. Beyond that the result counts as incomplete. */
 #define GATHER_NODES_MAX 1024
 
-/* Lists read at once: each is a socket and its monitor in a loop of 256. */
+/* Lists read at once: each is a socket and its monitor, of LOOP_ITEMS_MAX. */
 #define GATHER_LISTS_MAX 64
 
 /* A node that cannot be reached is not waited for as long as one that answers slowly. */
