@@ -43,7 +43,8 @@ struct search *search_new(const struct search_terms *terms, uint64_t rid, uint64
     self->terms.text.bytes = text_copy(terms->text);
     self->rid = rid;
     self->send_at_ms = now_ms;
-    self->give_up_ms = timeout_ms > UINT64_MAX - 1 - now_ms ? UINT64_MAX - 1 : now_ms + timeout_ms;
+    uint64_t longest_ms = UINT64_MAX - 1 - SEARCH_LATE_MS - now_ms;
+    self->give_up_ms = now_ms + (timeout_ms < longest_ms ? timeout_ms : longest_ms);
     self->order = calloc(SEARCH_FILES_MAX, sizeof(struct file *));
     assert(self->order);
     return self;
@@ -256,7 +257,7 @@ void search_on_message(struct search *self, const struct message *message, uint6
 
 void search_tick(struct search *self, uint64_t now_ms)
 {
-    if (self->state == SEARCH_RUNNING && now_ms >= self->give_up_ms)
+    if (self->state == SEARCH_RUNNING && now_ms >= self->give_up_ms + SEARCH_LATE_MS)
         self->state = self->is_answered ? SEARCH_CUT_OFF : SEARCH_UNANSWERED;
 }
 
@@ -264,7 +265,7 @@ uint64_t search_next_deadline_ms(const struct search *self)
 {
     if (self->state != SEARCH_RUNNING)
         return UINT64_MAX;
-    return self->send_at_ms < self->give_up_ms ? self->send_at_ms : self->give_up_ms;
+    return self->send_at_ms < self->give_up_ms ? self->send_at_ms : self->give_up_ms + SEARCH_LATE_MS;
 }
 
 enum search_state search_state(const struct search *self)

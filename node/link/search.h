@@ -7,7 +7,7 @@
  *
  * FOUND batches are merged by file_id: every name, every node that has the file with its best availability. A
  * broker that refuses by `limit` or `busy` is asked again when it says. The search ends with SEARCH_DONE,
- * with another error, or by itself when `timeout_ms` passed: whatever a broker does,
+ * with another error, or by itself SEARCH_LATE_MS after `timeout_ms`: whatever a broker does,
  * search_next_deadline_ms() comes.
  *
  * Knows nothing of sockets or of how results look. Memory is bounded against a broker that lies.
@@ -29,6 +29,10 @@
 
 /* A broker that says "try again in 0 ms" is not asked in a tight loop. */
 #define SEARCH_RETRY_MS_MIN 10
+
+/* A broker answers for silent nodes just before the time is up: on a machine that is busy its answer is a
+ * little late, and would be taken for no broker at all. */
+#define SEARCH_LATE_MS 1500
 
 /* What a broker gathers for, at most (protocol). */
 #define SEARCH_DEADLINE_MS_MAX 10000

@@ -109,19 +109,34 @@ Test(search, deadline_told_is_never_0_and_at_most_the_protocols)
 Test(search, gives_up_at_its_last_millisecond_and_not_before)
 {
     take_send(START_MS);
-    cr_expect(eq(u64, search_next_deadline_ms(search), START_MS + TIMEOUT_MS));
-    search_tick(search, START_MS + TIMEOUT_MS - 1);
+    uint64_t end_ms = START_MS + TIMEOUT_MS + SEARCH_LATE_MS;
+    cr_expect(eq(u64, search_next_deadline_ms(search), end_ms));
+    search_tick(search, end_ms - 1);
     cr_expect(eq(int, search_state(search), SEARCH_RUNNING));
-    search_tick(search, START_MS + TIMEOUT_MS);
+    search_tick(search, end_ms);
     cr_expect(eq(int, search_state(search), SEARCH_UNANSWERED));
     cr_expect(eq(u64, search_next_deadline_ms(search), UINT64_MAX));
+}
+
+Test(search, an_answer_that_is_a_little_late_counts)
+{
+    take_send(START_MS);
+    search_tick(search, START_MS + TIMEOUT_MS);
+    done();
+    cr_expect(eq(int, search_state(search), SEARCH_COMPLETE));
+}
+
+Test(search, nothing_is_asked_when_the_time_is_up)
+{
+    struct message message;
+    cr_expect(not(search_next_send(search, START_MS + TIMEOUT_MS, &message)));
 }
 
 Test(search, without_an_end_it_is_cut_off_and_keeps_what_it_has)
 {
     take_send(START_MS);
     found(file(1, "a", 1000), 1);
-    search_tick(search, START_MS + TIMEOUT_MS);
+    search_tick(search, START_MS + TIMEOUT_MS + SEARCH_LATE_MS);
     cr_expect(eq(int, search_state(search), SEARCH_CUT_OFF));
     cr_expect(eq(sz, search_count(search), 1));
 }
@@ -151,7 +166,7 @@ Test(search, messages_of_other_exchanges_and_before_it_was_sent_are_passed_over)
     search_on_message(search, &message, START_MS);
     message = (struct message){.kind = KIND_STATUS_OK, .rid = RID};
     search_on_message(search, &message, START_MS);
-    search_tick(search, START_MS + TIMEOUT_MS);
+    search_tick(search, START_MS + TIMEOUT_MS + SEARCH_LATE_MS);
     cr_expect(eq(int, search_state(search), SEARCH_UNANSWERED), "none of them was an answer");
 }
 
