@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The README's section on the console, typed line by line as a new user would.
+"""The session of docs/console.md, typed line by line as a new user would.
 
 What could go wrong: the page shows a command that does not exist any more, or an answer that never comes.
 """
@@ -48,8 +48,8 @@ class Walkthrough(EndToEnd):
         subprocess.run(["sh", "-c", line], cwd=self.world.folder, check=True)
 
     def test_every_line_of_the_page_does_what_the_page_says(self):
-        page = (SOURCE / "README.md").read_text()
-        section = re.search(r"^## The console\n(.*?)^## ", page, re.MULTILINE | re.DOTALL).group(1)
+        page = (SOURCE / "docs/console.md").read_text()
+        section = re.search(r"^## Try it\n(.*?)^## ", page, re.MULTILINE | re.DOTALL).group(1)
         terminals, typed = [], 0
         for block in re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL):
             for line in block.splitlines():
@@ -71,7 +71,7 @@ class Walkthrough(EndToEnd):
                          (self.world.folder / "ann/holiday.mkv").read_bytes())
 
     def test_the_table_names_every_command_and_no_other(self):
-        page = (SOURCE / "README.md").read_text()
+        page = (SOURCE / "docs/console.md").read_text()
         rows = re.search(r"^\| command \| does \|\n(.*?)\n\n", page, re.MULTILINE | re.DOTALL).group(1)
         shown = {words.split()[0] for row in rows.splitlines()[1:]
                  for words in re.findall(r"`([^`]+)`", row.split("|")[1])}
