@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -69,9 +70,8 @@ static uint64_t free_bytes(const struct downloads *self, const struct file_id *f
     return room > promised ? room - promised : 0;
 }
 
-/* What an earlier run left; false when there is nothing, or nothing that says what it is. */
-static bool look_at_partial(const struct downloads *self, const struct listed_download *item,
-                            struct chunk_map *saved)
+/* What an earlier run left: a descriptor, or -1. */
+static int open_partial(const struct downloads *self, const struct listed_download *item)
 {
     char partial_name[PARTIAL_NAME_SIZE];
     char *base = text_copy(name_base(item->file.name)), *path = NULL;
@@ -81,41 +81,52 @@ static bool look_at_partial(const struct downloads *self, const struct listed_do
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     free(path);
     free(base);
-    struct chunk_store *store = NULL;
-    if (fd < 0)
-        return false;
-    if (!chunk_store_open_reader(fd, &store)) {
-        close(fd);
-        return false;
-    }
-    bool is_right = file_id_equal(chunk_store_id(store), &item->file.id) &&
-                    chunk_map_load(saved, chunk_map_bits(chunk_store_claims(store)));
-    chunk_store_close(&store);
-    return is_right;
+    return fd;
 }
 
-/* The chunks that are here: of a download that runs, also those that it has not looked at again yet. */
-static void look_at_saved(const struct downloads *self, const struct listed_download *item,
+/* False when it may hold chunks that it does not tell: the map of a complete one is dropped before it gets
+ * its name. */
+static bool look_at_partial(const struct downloads *self, const struct listed_download *item,
+                            struct chunk_map *saved)
+{
+    int fd = open_partial(self, item);
+    struct chunk_store *store = NULL;
+    if (fd < 0)
+        return true;
+    if (!chunk_store_open_reader(fd, &store)) {
+        struct stat status;
+        bool is_empty = fstat(fd, &status) == 0 && status.st_size == 0;
+        close(fd);
+        return is_empty;
+    }
+    if (file_id_equal(chunk_store_id(store), &item->file.id))
+        (void)chunk_map_load(saved, chunk_map_bits(chunk_store_claims(store)));
+    chunk_store_close(&store);
+    return true;
+}
+
+/* The chunks that are here: of a download that runs, also those that it has not looked at again yet. False
+ * when there may be more. */
+static bool look_at_saved(const struct downloads *self, const struct listed_download *item,
                           struct chunk_map *saved)
 {
     const struct runner *runner = downloads_runner_by_id(self, &item->file.id);
-    if (!runner) {
-        look_at_partial(self, item, saved);
-        return;
-    }
+    if (!runner)
+        return look_at_partial(self, item, saved);
     const struct chunk_map *chunks = fetch_chunks(runner->fetch), *claims = fetch_claims(runner->fetch);
     for (uint32_t i = 0; i < saved->count; i++) {
         if (chunk_map_has(chunks, i) || chunk_map_has(claims, i))
             chunk_map_set(saved, i);
     }
+    return true;
 }
 
 bool downloads_has_part(const struct downloads *self, const struct listed_download *item)
 {
     struct chunk_map saved;
     chunk_map_init(&saved, layout_of(item->file.size).chunk_count);
-    look_at_saved(self, item, &saved);
-    bool has_part = saved.set_count > 0;
+    bool is_all = look_at_saved(self, item, &saved);
+    bool has_part = !is_all || saved.set_count > 0;
     chunk_map_release(&saved);
     return has_part;
 }
@@ -138,7 +149,7 @@ void downloads_look(const struct downloads *self, const struct file_entry *file,
         facts->place = OFFER_UNFINISHED;
         facts->is_ordered = !item->is_pushed;
         facts->is_paused = item->state == DOWNLOADS_PAUSED;
-        look_at_saved(self, item, saved);
+        (void)look_at_saved(self, item, saved);
         facts->saved = saved;
     }
     facts->taken_bytes = taken_bytes(self, &file->id, &facts->unfinished_count);
