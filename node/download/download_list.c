@@ -106,12 +106,15 @@ static bool is_slot_for_push(const struct download_list *self)
 
 /* Of those that offer it, the one whose turn comes first. */
 static const struct host *first_of(const struct download_list *self, const struct listed_download *item,
-                                   uint64_t now_ms)
+                                   uint64_t now_ms, uint64_t *ret_rank)
 {
-    const struct host *first = &item->offered_by[0];
-    for (size_t i = 1; i < item->offered_by_count; i++) {
-        if (push_turns_is_before(self->turns, &item->offered_by[i], first, now_ms))
-            first = &item->offered_by[i];
+    const struct host *first = NULL;
+    for (size_t i = 0; i < item->offered_by_count; i++) {
+        uint64_t rank = push_turns_rank(self->turns, &item->offered_by[i], now_ms);
+        if (first && rank >= *ret_rank)
+            continue;
+        first = &item->offered_by[i];
+        *ret_rank = rank;
     }
     return first;
 }
@@ -120,32 +123,39 @@ static const struct host *first_of(const struct download_list *self, const struc
 static struct listed_download *next_push(const struct download_list *self, uint64_t now_ms)
 {
     struct listed_download *next = NULL;
-    const struct host *next_of = NULL;
+    uint64_t next_rank = 0;
     for (size_t i = 0; i < self->count; i++) {
         struct listed_download *item = self->items[i];
+        uint64_t rank;
         if (!item->is_pushed || !is_waiting(item))
             continue;
-        const struct host *of = first_of(self, item, now_ms);
-        if (!next || push_turns_is_before(self->turns, of, next_of, now_ms) ||
-            (item->turn < next->turn && !push_turns_is_before(self->turns, next_of, of, now_ms))) {
+        first_of(self, item, now_ms, &rank);
+        if (!next || rank < next_rank || (rank == next_rank && item->turn < next->turn)) {
             next = item;
-            next_of = of;
+            next_rank = rank;
         }
     }
     return next;
 }
 
-/* The one that may start next; NULL when none waits. Pushes and others take turns as they came. */
-static struct listed_download *next_to_start(const struct download_list *self, uint64_t now_ms)
+/* Of those that may start, the one that waits longest; NULL when there is none. */
+static struct listed_download *longest_waiting(const struct download_list *self)
 {
-    struct listed_download *next = NULL;
+    struct listed_download *longest = NULL;
     bool is_push_allowed = is_slot_for_push(self);
     for (size_t i = 0; i < self->count; i++) {
         struct listed_download *item = self->items[i];
         bool may_start = is_waiting(item) && (!item->is_pushed || is_push_allowed);
-        if (may_start && (!next || item->turn < next->turn))
-            next = item;
+        if (may_start && (!longest || item->turn < longest->turn))
+            longest = item;
     }
+    return longest;
+}
+
+/* Pushes and others take turns as they came. */
+static struct listed_download *next_to_start(const struct download_list *self, uint64_t now_ms)
+{
+    struct listed_download *next = longest_waiting(self);
     return next && next->is_pushed ? next_push(self, now_ms) : next;
 }
 
@@ -301,7 +311,8 @@ const struct listed_download *download_list_start(struct download_list *self, ui
     if (!item)
         return NULL;
     if (item->is_pushed) {
-        item->turn_of = host_block(first_of(self, item, now_ms));
+        uint64_t rank;
+        item->turn_of = host_block(first_of(self, item, now_ms, &rank));
         push_turns_take(self->turns, &item->turn_of);
     }
     item->state = DOWNLOADS_ACTIVE;
@@ -322,7 +333,8 @@ static unsigned push_slots_of(const struct download_list *self, const struct hos
 /* Does this push wait while its address has no slot at all? */
 static bool is_left_out(const struct download_list *self, const struct listed_download *push, uint64_t now_ms)
 {
-    const struct host *of = first_of(self, push, now_ms);
+    uint64_t rank;
+    const struct host *of = first_of(self, push, now_ms, &rank);
     struct host block = host_block(of);
     return !push_turns_is_mute(self->turns, of, now_ms) && push_slots_of(self, &block) == 0;
 }
@@ -349,7 +361,7 @@ static struct listed_download *next_to_yield(const struct download_list *self, u
     struct listed_download *next = NULL;
     uint64_t next_ms = UINT64_MAX;
     bool is_full = self->running_count >= DOWNLOADS_ACTIVE_MAX;
-    bool must_any = is_full && next_to_start(self, now_ms);
+    bool must_any = is_full && longest_waiting(self);
     const struct listed_download *push = is_full || !is_slot_for_push(self) ? next_push(self, now_ms) : NULL;
     bool must_share = push && is_left_out(self, push, now_ms);
     for (size_t i = 0; i < self->count && (must_any || push); i++) {

@@ -6,6 +6,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* In a rank, above the number of every turn. */
+#define MUTE (UINT64_C(1) << 63)
+
 struct turn {
     struct host block;
     uint64_t number;        /* of its last one; 0 when it had none */
@@ -99,13 +102,10 @@ bool push_turns_is_mute(const struct push_turns *self, const struct host *addres
     return turn && now_ms < turn->mute_until_ms;
 }
 
-bool push_turns_is_before(const struct push_turns *self, const struct host *a, const struct host *b,
-                          uint64_t now_ms)
+uint64_t push_turns_rank(const struct push_turns *self, const struct host *address, uint64_t now_ms)
 {
-    const struct turn *first = find(self, a), *second = find(self, b);
-    bool is_first_mute = first && now_ms < first->mute_until_ms;
-    bool is_second_mute = second && now_ms < second->mute_until_ms;
-    if (is_first_mute != is_second_mute)
-        return is_second_mute;
-    return (first ? first->number : 0) < (second ? second->number : 0);
+    const struct turn *turn = find(self, address);
+    if (!turn)
+        return 0;
+    return now_ms < turn->mute_until_ms ? MUTE | turn->number : turn->number;
 }

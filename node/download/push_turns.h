@@ -33,8 +33,7 @@ void push_turns_delivered(struct push_turns *self, const struct host *address);
 
 bool push_turns_is_mute(const struct push_turns *self, const struct host *address, uint64_t now_ms);
 
-/* Is it `a` before `b`? Neither, when they are one address or had no turn yet. */
-bool push_turns_is_before(const struct push_turns *self, const struct host *a, const struct host *b,
-                          uint64_t now_ms);
+/* Where it stands: the lowest is first, and equal ones are one address or had no turn yet. */
+uint64_t push_turns_rank(const struct push_turns *self, const struct host *address, uint64_t now_ms);
 
 #endif

@@ -30,7 +30,7 @@ static struct host host_of(uint16_t number)
 static bool is_before(uint16_t a, uint16_t b, uint64_t now_ms)
 {
     struct host first = host_of(a), second = host_of(b);
-    return push_turns_is_before(turns, &first, &second, now_ms);
+    return push_turns_rank(turns, &first, now_ms) < push_turns_rank(turns, &second, now_ms);
 }
 
 static void take(uint16_t number)
