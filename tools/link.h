@@ -8,9 +8,9 @@
  */
 
 #include "node/link/search.h"
-#include "node/shell/fetch/exchange.h"
 #include "tools/cli/endpoint.h"
 #include "tools/cli/output.h"
+#include "tools/exchange.h"
 
 /* Nodes listed at the most: more than any broker takes. One that pages for ever is stopped here. */
 #define LINK_PEERS_MAX 100000

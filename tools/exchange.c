@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "node/shell/fetch/exchange.h"
+#include "tools/exchange.h"
 
 #include "messages/shell/inbox.h"
 #include "messages/shell/loop.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef NODE_SHELL_FETCH_EXCHANGE_H
-#define NODE_SHELL_FETCH_EXCHANGE_H
+#ifndef TOOLS_EXCHANGE_H
+#define TOOLS_EXCHANGE_H
 
 /*
  * One connection of a small program to a broker or a node, used by one thread that has nothing else to do:
