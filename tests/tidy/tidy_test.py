@@ -46,7 +46,8 @@ class Checks(unittest.TestCase):
                 ("messages/x.c", '"broker/y.h"'), ("messages/x.c", '"messages/shell/y.h"'), ("messages/x.c", "<zmq.h>"),
                 ("broker/x.c", '"node/y.h"'), ("broker/shell/x.c", '"node/y.h"'), ("node/x.c", '"broker/y.h"'),
                 ("node/x.h", "<czmq.h>"), ("node/x.c", '"node/shell/y.h"'), ("node/shell/x.c", '"tools/cli/y.h"'),
-                ("tools/zx.c", '"broker/y.h"'), ("tools/cli/x.c", '"node/y.h"'), ("tools/cli/x.c", "<zmq.h>"), ("tools/zget.c", "<zmq.h>")):
+                ("tools/zx.c", '"broker/y.h"'), ("tools/cli/x.c", '"node/y.h"'), ("tools/cli/x.c", "<zmq.h>"),
+                ("tools/zget.c", "<zmq.h>")):
             self.expect(layering.check, name, f"\n#include {include}\n", 2)
 
     def test_layering_knows_every_folder(self):
