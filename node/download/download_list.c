@@ -109,13 +109,15 @@ static const struct host *first_of(const struct download_list *self, const struc
                                    uint64_t now_ms, uint64_t *ret_rank)
 {
     const struct host *first = NULL;
+    uint64_t first_rank = UINT64_MAX; /* of nobody */
     for (size_t i = 0; i < item->offered_by_count; i++) {
         uint64_t rank = push_turns_rank(self->turns, &item->offered_by[i], now_ms);
-        if (first && rank >= *ret_rank)
+        if (first && rank >= first_rank)
             continue;
         first = &item->offered_by[i];
-        *ret_rank = rank;
+        first_rank = rank;
     }
+    *ret_rank = first_rank;
     return first;
 }
 
