@@ -32,6 +32,9 @@ class PowerLoss(crashes.Crashes):
     def test_a_push(self):
         self.lose_power(crashes.Push(self), 10, 60)
 
+    def test_a_push_of_an_empty_file(self):
+        self.lose_power(crashes.PushEmpty(self), 10, 30)
+
 
 if __name__ == "__main__":
     unittest.main()

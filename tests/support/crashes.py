@@ -349,6 +349,11 @@ class Push(Node):
         return push["sent"]
 
 
+class PushEmpty(Push):
+    """The same with a file of no bytes: what has to last is its name."""
+    size = 0
+
+
 @contextlib.contextmanager
 def ended(process):
     """Whatever happens within, the process ends; Killed when it was ended as it was told to."""
