@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One for each core that receives, up to 4. */
-#define IO_THREADS_MAX 4
-
 static struct {
     struct endpoint broker;
     struct endpoint from[TARGET_NODES_MAX];
@@ -127,17 +124,11 @@ static void fetch_all(struct output *output, char **texts, int count)
     transfers_destroy(&transfers);
 }
 
-static unsigned io_threads(void)
-{
-    unsigned count = workers_default_count();
-    return count < IO_THREADS_MAX ? count : IO_THREADS_MAX;
-}
-
 int main(int argc, char **argv)
 {
     struct output *output = program_start(&program, &argc, &argv);
     bool is_piped = settings.transfer.output && strcmp(settings.transfer.output, "-") == 0;
-    process_start(io_threads());
+    process_start(process_io_threads());
     if (argc == 0)
         output_error(output, "nothing to fetch (see zget --help; a NAME that begins with - comes behind --)");
     else if (settings.transfer.output && argc > 1)

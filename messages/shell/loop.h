@@ -52,6 +52,9 @@ sigset_t stop_signals(void);
 /* CLOCK_MONOTONIC in ms. */
 uint64_t clock_now_ms(void);
 
+/* Processors that this process may run on, at least 1. */
+unsigned processor_count(void);
+
 /* Random bytes from the kernel, for ids, boots, rids and jitter. */
 uint64_t random_u64(void);
 void random_bytes(void *ret_bytes, unsigned long size);

@@ -17,6 +17,9 @@
 /* Enough for 10 000 nodes and their files; also what systemd units of servers ask for. */
 #define OPEN_FILES_WANTED 65536
 
+/* Bounds what a large machine gives to sockets alone. */
+#define IO_THREADS_MAX 4
+
 /* A CURVE message adds 33 bytes to a frame. */
 #define FRAME_OVERHEAD 64
 
@@ -58,6 +61,12 @@ void process_start(unsigned io_threads)
     zsys_init();
     zsys_set_io_threads(io_threads);
     zsys_set_max_sockets(0);
+}
+
+unsigned process_io_threads(void)
+{
+    unsigned count = processor_count();
+    return count < IO_THREADS_MAX ? count : IO_THREADS_MAX;
 }
 
 void process_finish(void)

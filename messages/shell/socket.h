@@ -24,6 +24,9 @@ enum socket_role {
 void process_start(unsigned io_threads);
 void process_finish(void);
 
+/* For a program that moves files: an I/O thread for each processor, up to 4. */
+unsigned process_io_threads(void);
+
 /* NULL with errno when there is no room for another socket. Close with socket_close(). */
 void *socket_open(enum socket_role role);
 void socket_close(void **socket_p);

@@ -7,16 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
-
-/* One for each core that sends, up to 4. */
-#define IO_THREADS_MAX 4
-
-static unsigned io_threads(void)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > IO_THREADS_MAX ? IO_THREADS_MAX : (unsigned)cores;
-}
 
 static void run(struct node *node)
 {
@@ -25,7 +15,7 @@ static void run(struct node *node)
                      strerror(errno));
         return;
     }
-    process_start(io_threads());
+    process_start(process_io_threads());
     if (node_start(node))
         loop_run(node->loop);
     node_stop(node);

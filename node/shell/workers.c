@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/shell/workers.h"
 
+#include "messages/shell/loop.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -269,10 +270,8 @@ bool workers_is_stopping(const struct workers *self)
 
 unsigned workers_default_count(void)
 {
-    cpu_set_t cores;
-    CPU_ZERO(&cores);
-    int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    unsigned count = processor_count();
     if (count < THREADS_MIN)
         return THREADS_MIN;
-    return count > THREADS_MAX ? THREADS_MAX : (unsigned)count;
+    return count > THREADS_MAX ? THREADS_MAX : count;
 }

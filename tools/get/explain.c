@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -44,13 +43,6 @@ static uint64_t cpu_ns(void)
     if (tasks)
         closedir(tasks);
     return total_ns > least_ns ? total_ns : least_ns;
-}
-
-/* That this process may run on. */
-static unsigned processor_count(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
 void explain_begin(struct explain *self, uint64_t now_ms)
