@@ -9,7 +9,7 @@
 #define ANSWER_OVERHEAD_BYTES 64
 
 enum state {
-    WAITING, /* no connection */
+    WAITING, /* no connection, or at rest */
     JOINING, /* a JOIN is due, or under way; without a port it asks for one */
     BINDING, /* the owner binds the port that was assigned */
     JOINED,
@@ -19,7 +19,8 @@ struct broker_link {
     struct broker_link_config config;
     const struct holdings *holdings;
     enum state state;
-    bool was_connected;
+    bool is_connected, was_connected;
+    bool is_resting;
     bool is_reported_joined;
     uint16_t reported_code; /* of the last refusal; 0 for none */
     uint64_t last_rid;      /* without the link's bit */
@@ -98,7 +99,7 @@ void broker_link_destroy(struct broker_link **self_p)
 /* Back to a JOIN at `join_at_ms`. */
 static void rejoin(struct broker_link *self, uint64_t join_at_ms)
 {
-    self->state = JOINING;
+    self->state = self->is_resting ? WAITING : JOINING;
     self->join_rid = 0;
     self->join_at_ms = join_at_ms;
 }
@@ -112,6 +113,7 @@ static void report_lost(struct broker_link *self, struct broker_effects *effects
 
 void broker_link_on_connected(struct broker_link *self, uint64_t random, uint64_t now_ms)
 {
+    self->is_connected = true;
     if (self->config.is_only_asking)
         return;
     rejoin(self, self->was_connected ? now_ms + random % BROKER_REJOIN_JITTER_MS : now_ms);
@@ -121,6 +123,7 @@ void broker_link_on_connected(struct broker_link *self, uint64_t random, uint64_
 void broker_link_on_disconnected(struct broker_link *self, struct broker_effects *effects)
 {
     self->state = WAITING;
+    self->is_connected = false;
     self->join_rid = 0;
     report_lost(self, effects);
 }
@@ -416,6 +419,21 @@ void broker_link_on_stop(struct broker_link *self, struct broker_effects *effect
     send_message(effects, &bye);
     self->state = WAITING;
     self->is_reported_joined = false;
+}
+
+void broker_link_rest(struct broker_link *self, struct broker_effects *effects)
+{
+    broker_link_on_stop(self, effects);
+    self->is_resting = true;
+}
+
+void broker_link_wake(struct broker_link *self, uint64_t now_ms)
+{
+    if (!self->is_resting)
+        return;
+    self->is_resting = false;
+    if (self->is_connected && !self->config.is_only_asking)
+        rejoin(self, now_ms);
 }
 
 bool broker_link_is_joined(const struct broker_link *self)

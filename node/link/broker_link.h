@@ -123,6 +123,13 @@ uint64_t broker_link_next_deadline_ms(const struct broker_link *self);
 /* BYE, if the broker knows us. */
 void broker_link_on_stop(struct broker_link *self, struct broker_effects *effects);
 
+/*
+ * For an owner that cannot answer for a while: BYE, and no JOIN before it wakes, for who is joined and silent
+ * makes every search wait. The owner's own requests go out.
+ */
+void broker_link_rest(struct broker_link *self, struct broker_effects *effects);
+void broker_link_wake(struct broker_link *self, uint64_t now_ms);
+
 bool broker_link_is_joined(const struct broker_link *self);
 
 /* As the broker granted it; 0 before it did. */

@@ -61,8 +61,10 @@ void swarm_follow(struct swarm *self, struct fetch *fetch, const struct file_ent
 {
     if (self->partials)
         self->handle = partials_add(self->partials, fetch, file);
-    if (self->broker)
-        self->search = source_search_new(self->loop, self->broker, fetch, &file->id);
+    if (!self->broker)
+        return;
+    broker_client_wake(self->broker);
+    self->search = source_search_new(self->loop, self->broker, fetch, &file->id);
 }
 
 void swarm_unfollow(struct swarm *self)
@@ -70,6 +72,9 @@ void swarm_unfollow(struct swarm *self)
     source_search_destroy(&self->search);
     if (self->partials)
         partials_remove(self->partials, self->handle);
+    /* Until there is something to share again; the owner may not even run the loop meanwhile. */
+    if (self->broker)
+        broker_client_rest(self->broker);
 }
 
 /* The broker says what it thinks of us to a node; a download goes on without it. */

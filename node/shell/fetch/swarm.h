@@ -29,7 +29,7 @@ struct swarm *swarm_new(struct loop *loop, struct workers *workers, const struct
 void swarm_stop(struct swarm *self);
 void swarm_destroy(struct swarm **self_p);
 
-/* The download to serve and to find sources for; one at a time. */
+/* The download to serve and to find sources for; one at a time. Without one it is no node of the broker. */
 void swarm_follow(struct swarm *self, struct fetch *fetch, const struct file_entry *file);
 void swarm_unfollow(struct swarm *self);
 

@@ -394,6 +394,17 @@ uint32_t broker_client_lease_ms(const struct broker_client *self)
     return broker_link_lease_ms(self->link);
 }
 
+void broker_client_rest(struct broker_client *self)
+{
+    broker_link_rest(self->link, &self->effects);
+    run_effects(self);
+}
+
+void broker_client_wake(struct broker_client *self)
+{
+    broker_link_wake(self->link, clock_now_ms());
+}
+
 void broker_client_stop(struct broker_client *self)
 {
     if (self->is_stopped)

@@ -65,6 +65,10 @@ uint32_t broker_client_lease_ms(const struct broker_client *self);
  * from now on, so that what it finds out is told in the same round. */
 void broker_client_on_bound(struct broker_client *self, uint16_t port, struct text node_name);
 
+/* As broker_link_rest() and broker_link_wake(): while the loop does not run, nothing is answered. */
+void broker_client_rest(struct broker_client *self);
+void broker_client_wake(struct broker_client *self);
+
 /* Says BYE and stops. */
 void broker_client_stop(struct broker_client *self);
 

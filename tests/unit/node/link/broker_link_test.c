@@ -404,3 +404,38 @@ Test(broker_link, stopping_says_bye_and_then_nothing)
     cr_assert(eq(sz, tick(&w, 0), 0));
     world_release(&w);
 }
+
+Test(broker_link, at_rest_it_is_no_node_until_it_wakes_whatever_the_connection_does)
+{
+    struct world w = world_joined();
+    broker_effects_clear(&w.effects);
+    broker_link_rest(w.link, &w.effects);
+    cr_assert(eq(sz, w.effects.count, 1));
+    cr_assert(eq(int, sent(&w, 0).kind, KIND_BYE));
+    cr_assert(not(broker_link_is_joined(w.link)));
+    w.now_ms += LEASE_MS;
+    cr_assert(eq(sz, tick(&w, 0), 0));
+    broker_link_on_disconnected(w.link, &w.effects);
+    broker_link_on_connected(w.link, 0, w.now_ms);
+    cr_assert(eq(sz, tick(&w, 0), 0));
+    cr_assert(eq(u64, broker_link_next_deadline_ms(w.link), UINT64_MAX));
+    broker_link_wake(w.link, w.now_ms);
+    accept_join(&w, join_rid(&w), LEASE_MS);
+    cr_assert(broker_link_is_joined(w.link));
+    world_release(&w);
+}
+
+Test(broker_link, waking_without_a_connection_waits_for_one)
+{
+    struct world w = world_joined();
+    broker_link_rest(w.link, &w.effects);
+    broker_link_on_disconnected(w.link, &w.effects);
+    broker_link_wake(w.link, w.now_ms);
+    cr_assert(eq(sz, tick(&w, 0), 0));
+    broker_link_on_connected(w.link, 0, w.now_ms);
+    cr_assert(eq(sz, tick(&w, 0), 1));
+    cr_assert(eq(int, sent(&w, 0).kind, KIND_JOIN));
+    broker_link_wake(w.link, w.now_ms);
+    cr_assert(eq(sz, tick(&w, 0), 0), "awake already: one JOIN is enough");
+    world_release(&w);
+}
