@@ -16,8 +16,8 @@ import unittest
 import zmq
 
 from support import matching, tree, zsp
-from support.actor import SLOWNESS, wait_until
-from support.case import EndToEnd
+from support.actor import wait_until
+from support.case import EndToEnd, patience
 from support.fake_client import BrokerClient
 from support.processes import BIN
 
@@ -105,11 +105,6 @@ class Searches:
             if time.monotonic() - began > len(texts) / a_second + 2 * DEADLINE_MS / 1000:
                 raise AssertionError(f"{len(waiting)} searches have no end")
         return ended
-
-
-def patience():
-    """How much longer than on a machine of its own things may take here and now."""
-    return max(SLOWNESS, os.getloadavg()[0] / os.cpu_count())
 
 
 def spread_ms(seconds):

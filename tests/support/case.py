@@ -2,10 +2,20 @@
 """The base of every end-to-end test."""
 
 import hashlib
+import os
 import random
 import unittest
 
+from support.actor import SLOWNESS
 from support.processes import World
+
+
+PATIENCE_MAX = 4
+
+
+def patience():
+    """How many times longer than on a machine of its own something may take here and now."""
+    return max(SLOWNESS, min(os.getloadavg()[0] / os.cpu_count(), PATIENCE_MAX))
 
 
 def random_bytes(size, seed=1):
