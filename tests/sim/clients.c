@@ -7,7 +7,8 @@
 
 #define RECONNECT_US 300000
 #define FIRST_PORT   1000
-#define READD_MS     30000 /* the core's own rule, seen from outside */
+#define PUSH_US      2000000 /* from one offer to the next */
+#define READD_MS     30000   /* the core's own rule, seen from outside */
 
 static void close_link(struct swarm *self, uint32_t download, uint32_t source)
 {
@@ -109,6 +110,27 @@ static void end_client(struct swarm *self, uint32_t download, const struct downl
     }
 }
 
+static void push_later(struct swarm *self, uint32_t download, uint32_t source)
+{
+    swarm_push(self, &(struct event){.kind = EVENT_PUSH,
+                                     .at_us = self->now_us + random_next(&self->random) % PUSH_US,
+                                     .download = download,
+                                     .source = source,
+                                     .generation = self->clients[download].links[source].generation});
+}
+
+/* Nothing is asked of it any more; who pushes comes again, unless it lied. */
+static void disconnect(struct swarm *self, uint32_t download, uint32_t slot)
+{
+    struct client *client = &self->clients[download];
+    uint32_t source = (uint32_t)client->server_of_slot[slot];
+    client->links[source].is_wanted = false;
+    close_link(self, download, source);
+    if (self->script.sources[source].pushes_to &&
+        download_source_at(client->download, slot).state != SOURCE_BANNED)
+        push_later(self, download, source);
+}
+
 static void run_effect(struct swarm *self, uint32_t download, const struct download_effect *effect,
                        const struct event *cause)
 {
@@ -123,8 +145,7 @@ static void run_effect(struct swarm *self, uint32_t download, const struct downl
         break;
     }
     case DOWNLOAD_DISCONNECT:
-        client->links[client->server_of_slot[effect->source]].is_wanted = false;
-        close_link(self, download, (uint32_t)client->server_of_slot[effect->source]);
+        disconnect(self, download, effect->source);
         break;
     case DOWNLOAD_SEND:
         send_to_server(self, download, effect);
@@ -169,7 +190,8 @@ static void add_sources(struct swarm *self, uint32_t download)
     assert(is_address);
     self->clients[download].readd_at_ms = NEVER_MS;
     for (uint32_t i = 0; i < self->script.source_count; i++) {
-        if (self->script.sources[i].download == download + 1) /* itself */
+        const struct source_script *source = &self->script.sources[i];
+        if (source->download == download + 1 /* itself */ || source->pushes_to)
             continue;
         struct optional_node_id node = {random_permille(&self->random, 500), {{(uint8_t)(i + 1)}}};
         download_add_source(self->clients[download].download, &node, &host, (uint16_t)(FIRST_PORT + i),
@@ -228,6 +250,10 @@ static void begin(struct swarm *self, uint32_t download)
         claim_again(self, client);
     if (layout_has_layer(&self->content.layout) && random_permille(&self->random, 200))
         download_load_layer(client->download, self->content.layer, self->content.layout.chunk_count);
+    for (uint32_t i = 0; i < self->script.source_count; i++) {
+        if (self->script.sources[i].pushes_to == download + 1)
+            push_later(self, download, i);
+    }
     download_start(client->download, swarm_now_ms(self), &self->effects);
     run_effects(self, download, NULL);
     if (!client->is_over)
@@ -263,6 +289,32 @@ void client_restart(struct swarm *self, uint32_t download)
     begin(self, download);
 }
 
+/* An offer, when the node can be there: it is asked at once. */
+void client_on_push(struct swarm *self, const struct event *event)
+{
+    struct client *client = &self->clients[event->download];
+    struct link *link = &client->links[event->source];
+    if (link->is_wanted || link->generation != event->generation || client->is_over)
+        return;
+    struct download_pusher pusher = {.name = "pusher", .have = &self->servers[event->source].chunks};
+    bool is_address = host_parse(text_of("10.0.0.2"), &pusher.host);
+    assert(is_address);
+    bool is_there = !server_is_away(self, event->source) && !server_is_frozen(self, event->source);
+    uint32_t slot = is_there
+                        ? download_add_pusher(client->download, &pusher, swarm_now_ms(self), &self->effects)
+                        : UINT32_MAX;
+    if (slot == UINT32_MAX) {
+        push_later(self, event->download, event->source);
+        return;
+    }
+    link->is_wanted = link->is_up = link->is_open = true;
+    client->slot_of_server[event->source] = (uint8_t)slot;
+    client->server_of_slot[slot] = (int8_t)event->source;
+    node_server_admit(self, event->download, event->source);
+    self->outcome.push_count++;
+    run_effects(self, event->download, NULL);
+}
+
 void client_on_lost(struct swarm *self, const struct event *event)
 {
     struct client *client = &self->clients[event->download];
@@ -270,8 +322,13 @@ void client_on_lost(struct swarm *self, const struct event *event)
     if (!link->is_wanted || link->generation != event->generation)
         return;
     close_link(self, event->download, event->source);
-    download_on_lost(client->download, client->slot_of_server[event->source], swarm_now_ms(self),
-                     &self->effects);
+    uint32_t slot = client->slot_of_server[event->source];
+    if (self->script.sources[event->source].pushes_to) {
+        link->is_wanted = false;
+        download_remove_pusher(client->download, slot, true, swarm_now_ms(self), &self->effects);
+    } else {
+        download_on_lost(client->download, slot, swarm_now_ms(self), &self->effects);
+    }
     run_effects(self, event->download, NULL);
     if (link->is_wanted)
         connect_later(self, event->download, event->source, RECONNECT_US);

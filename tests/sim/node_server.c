@@ -212,6 +212,13 @@ void node_server_on_message(struct swarm *self, const struct event *event)
     run_effects(self, event->source);
 }
 
+/* The other end of a push, which says no HELLO. */
+void node_server_admit(struct swarm *self, uint32_t download, uint32_t source)
+{
+    uint32_t route = route_of(download, self->clients[download].links[source].generation);
+    peer_server_admit(self->servers[source].node->server, route, (int)route, swarm_now_ms(self));
+}
+
 void node_server_on_lost(struct swarm *self, uint32_t download, uint32_t source)
 {
     struct node_server *node = self->servers[source].node;

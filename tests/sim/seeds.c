@@ -14,7 +14,7 @@
 static char repeat[128];
 
 struct totals {
-    uint64_t seeds, completed, failed, restarts, events, virtual_ms;
+    uint64_t seeds, completed, failed, restarts, pushes, events, virtual_ms;
     size_t effects_max;
 };
 
@@ -41,6 +41,7 @@ static void add(struct totals *totals, const struct swarm_script *script, const 
         totals->failed += outcome->downloads[k].is_failed;
     }
     totals->restarts += outcome->restart_count;
+    totals->pushes += outcome->push_count;
     totals->events += outcome->event_count;
     totals->virtual_ms += outcome->ended_ms;
     totals->effects_max =
@@ -74,10 +75,10 @@ int seeds_main(int argc, char **argv, const char *program, struct swarm_script (
     double took_s = now_s() - began_s;
     printf("%s: %" PRIu64 " seeds (%.0f a second), %.1f simulated hours, %" PRIu64
            " downloads complete, %" PRIu64 " failed as they had to, %" PRIu64 " restarts, %" PRIu64
-           " events, at most %zu effects of one, 0 "
+           " pushes, %" PRIu64 " events, at most %zu effects of one, 0 "
            "violations\n",
            program, totals.seeds, (double)totals.seeds / (took_s > 0 ? took_s : 1),
            (double)totals.virtual_ms / MS_PER_HOUR, totals.completed, totals.failed, totals.restarts,
-           totals.events, totals.effects_max);
+           totals.pushes, totals.events, totals.effects_max);
     return 0;
 }

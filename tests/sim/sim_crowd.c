@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * sim_crowd SEED COUNT: thirty nodes and one file, with faults that follow from SEED, SEED + 1, ...: some
- * hold it, some fetch it and serve each other what they have, some lie. They stall, leave, are killed and
- * come back, lose what was not synced; their disks fail. Nodes of ours run the cores that znode and zget run.
+ * hold it, some fetch it and serve each other what they have, some push it, some lie. They stall, leave, are
+ * killed and come back, lose what was not synced; their disks fail. Nodes of ours run the cores that znode
+ * and zget run.
  *
  * What could go wrong: wrong bytes are kept, an honest node is banned, a node sends what it does not have or
  * holds more than it may, a download waits for ever or spins, or fails although somebody has it all.
@@ -110,6 +111,11 @@ static struct swarm_script any_script(uint64_t seed)
             trouble(source, &random);
         if (i < script.download_count) {
             source->download = i + 1;
+        } else if (random_permille(&random, 150)) {
+            source->pushes_to = (unsigned)random_between(&random, 1, script.download_count + 1);
+            source->is_partial = random_permille(&random, 500);
+            source->have_permille = (unsigned)random_between(&random, 0, 1000);
+            source->wrong_bytes_permille = random_permille(&random, 200) ? 100 : 0;
         } else if (random_permille(&random, lie_permille)) {
             lie(source, &random);
             source->restart_every_ms = source->is_node ? source->restart_every_ms : 0;

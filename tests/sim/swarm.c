@@ -18,8 +18,8 @@ bool script_is_dependable(const struct source_script *script)
 {
     return script_is_honest(script) && !script->is_partial && !script->is_unreachable &&
            script->drop_every_ms == 0 && script->frozen_at_ms == NEVER_MS && script->bye_at_ms == NEVER_MS &&
-           !script->open_error && !script->read_error && !script->download && script->restart_every_ms == 0 &&
-           script->unreadable_permille == 0 && script->changed_permille == 0;
+           !script->open_error && !script->read_error && !script->download && !script->pushes_to &&
+           script->restart_every_ms == 0 && script->unreadable_permille == 0 && script->changed_permille == 0;
 }
 
 static bool is_before(const struct event *a, const struct event *b)
@@ -194,6 +194,9 @@ static void handle(struct swarm *self, const struct event *event)
     case EVENT_TICKET:
     case EVENT_ROUTE_LOST:
         node_server_on_event(self, event);
+        break;
+    case EVENT_PUSH:
+        client_on_push(self, event);
         break;
     case EVENT_RESTART:
         on_restart(self, event->source);

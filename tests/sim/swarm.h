@@ -24,6 +24,7 @@ struct source_script {
     uint64_t rate;     /* bytes a second that it sends, to all */
     bool is_node;      /* the cores of a node decide, not what is below under "lies" but for the bytes */
     unsigned download; /* the serving end of this download, counted from 1: it holds what that has; 0: none */
+    unsigned pushes_to; /* a node that comes by itself to this download only, counted from 1; 0: is found */
     /* What it holds. */
     bool is_partial;
     unsigned have_permille;
@@ -68,7 +69,7 @@ struct swarm_outcome {
         uint64_t from_source[SWARM_SOURCES_MAX];
     } downloads[SWARM_DOWNLOADS_MAX];
     size_t effects_max; /* most of one event */
-    uint64_t event_count, restart_count, ended_ms;
+    uint64_t event_count, restart_count, push_count, ended_ms;
 };
 
 /* Right bytes, right hashes, right layout: such a source may fail, but must never be banned. */

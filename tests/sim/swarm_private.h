@@ -28,6 +28,7 @@ enum event_kind {
     EVENT_DISK,       /* a node has read what it wanted to send */
     EVENT_TICKET,     /* what a node sent, or did not, is out of its hands */
     EVENT_ROUTE_LOST, /* a node wanted to send to who is gone */
+    EVENT_PUSH,       /* a node offers the file, for the first time or again */
     EVENT_RESTART,    /* of a node, and of its download */
     EVENT_REVIVE,     /* of a download that its disk had ended */
 };
@@ -156,6 +157,7 @@ void client_init(struct swarm *self, uint32_t download);
 void client_release(struct client *self);
 void client_restart(struct swarm *self, uint32_t download);
 void client_on_connected(struct swarm *self, const struct event *event);
+void client_on_push(struct swarm *self, const struct event *event);
 void client_on_lost(struct swarm *self, const struct event *event);
 void client_on_message(struct swarm *self, const struct event *event);
 void client_on_processed(struct swarm *self, const struct event *event);
@@ -178,6 +180,7 @@ bool server_is_away(const struct swarm *self, uint32_t source);
 void node_server_start(struct swarm *self, uint32_t source);
 void node_server_stop(struct server *server);
 void node_server_on_message(struct swarm *self, const struct event *event);
+void node_server_admit(struct swarm *self, uint32_t download, uint32_t source);
 void node_server_on_lost(struct swarm *self, uint32_t download, uint32_t source);
 void node_server_on_event(struct swarm *self, const struct event *event);
 void node_server_on_chunks(struct swarm *self, uint32_t source); /* its download may have more */
