@@ -144,6 +144,7 @@ class Together(Pushing):
     def test_an_unfinished_download_and_the_rest_of_it_make_one_file(self):
         source, path = self.node(name="source", wait=True), self.file(16 * MIB)
         self.assert_exit(self.put(source, path), 0)
+        self.world.wait_shared(source, "a.bin")  # for a moment it is busy with looking at what landed
         folder = self.world.path("half")
         get = self.world.start("zget", "--from", source.endpoint, "-d", folder, "--down", "1M", "--json", "a.bin")
         get.wait_progress(MIB)
