@@ -52,6 +52,7 @@ struct session {
     size_t order_count;
     uint8_t right[FILE_BYTES >> CELL_LOG2]; /* cells that were written, and are right */
     bool is_connected[DOWNLOAD_SOURCES_MAX], is_over;
+    uint64_t said_offset; /* of the DATA that was just said; UINT64_MAX: not known */
     struct totals totals;
     const char *broken;
 };
@@ -110,6 +111,7 @@ static void note_order(struct session *self, const struct download_effect *effec
         if (was_asked)
             question->is_open = false;
     }
+    was_asked &= self->said_offset == UINT64_MAX || self->said_offset == run->offset;
     if (!was_asked)
         self->broken = "bytes are taken that nobody was asked for";
     self->totals.taken++;
@@ -229,8 +231,12 @@ static void say(struct session *self)
     msgpack_sbuffer bytes;
     msgpack_sbuffer_init(&bytes);
     message_write(&message, &bytes);
-    if (random_permille(&self->random, 20))
+    self->said_offset = message.kind == KIND_DATA ? message.data.offset : UINT64_MAX;
+    bool is_garbled = random_permille(&self->random, 20);
+    if (is_garbled) {
+        self->said_offset = UINT64_MAX;
         bytes.data[random_between(&self->random, 0, bytes.size)] ^= (char)random_next(&self->random);
+    }
     size_t frame_count = message.kind == KIND_DATA ? 2 : 1;
     download_on_message(self->download, source, (const uint8_t *)bytes.data, bytes.size, frame_count,
                         frame_count == 2 ? question.length : 0, self->now_ms, &self->effects);
