@@ -159,28 +159,11 @@ bool downloads_resume(struct downloads *self, uint32_t number)
     return download_list_resume(self->list, number);
 }
 
-/* What an earlier run left of one that does not run now. Another program may have it: then it stays. */
-static void discard_partial(const struct downloads *self, const struct listed_download *item)
-{
-    char partial_name[PARTIAL_NAME_SIZE], path[4096];
-    struct text base = name_base(item->file.name);
-    char *name = text_copy(base);
-    chunk_store_partial_name(name, &item->file.id, partial_name);
-    int size = snprintf(path, sizeof path, "%s/%s", self->config.temp, partial_name);
-    struct layout layout = layout_of(item->file.size);
-    struct chunk_store *store = NULL;
-    if (size > 0 && (size_t)size < sizeof path && access(path, F_OK) == 0 &&
-        chunk_store_open(self->config.folder, self->config.temp, name, &item->file.id, &layout, &store) ==
-            STORE_OK)
-        chunk_store_discard(&store);
-    free(name);
-}
-
 bool downloads_cancel(struct downloads *self, uint32_t number)
 {
     const struct listed_download *item = download_list_find(self->list, number);
     if (item && !item->has_slot && item->state != DOWNLOADS_DONE && item->file.size <= FILE_SIZE_MAX)
-        discard_partial(self, item);
+        downloads_discard_partial(self, &item->file);
     return download_list_cancel(self->list, number);
 }
 

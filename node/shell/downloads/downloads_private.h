@@ -28,11 +28,14 @@ struct runner {
     struct file_entry file; /* `name` is ours */
     char *target;           /* where it lands below the folder; then with the name that it got */
     struct fetch *fetch;
-    struct source_search *search; /* NULL when it looks for no others */
-    uint64_t served;              /* its handle among the partials; 0 when it is not there */
-    unsigned look_number;         /* RUNNER_LOOKING: of the name being looked at; 1 is without a number */
-    uint64_t marked_bytes;        /* of a pushed one: saved when it was last fast enough for its slot */
+    struct source_search *search;    /* NULL when it looks for no others */
+    uint64_t served;                 /* its handle among the partials; 0 when it is not there */
+    struct preparation *preparation; /* is on a worker, or done; NULL: none */
+    struct closing *closing;         /* RUNNER_ENDING: so is what was opened */
+    unsigned look_number;            /* RUNNER_LOOKING: of the name being looked at; 1 is without a number */
+    uint64_t marked_bytes;           /* of a pushed one: saved when it was last fast enough for its slot */
     bool is_hashing;
+    bool is_over;      /* RUNNER_ENDING: and nothing of it is open */
     uint64_t retry_ms; /* when to try lock or sources again; RUNNER_LANDED: until when it is held */
     bool has_outcome;  /* the fetch has ended: */
     enum fetch_outcome outcome;
@@ -89,17 +92,39 @@ uint64_t runner_next_deadline_ms(const struct runner *self);
 /* Lets go of all that is shared with others; what is on the workers comes back later. */
 void runner_stop(struct runner *self);
 bool runner_is_over(const struct runner *self);
+
+/* Its end (downloads_ending.c): the partial file is closed by a worker, and removed when the download is off
+ * the list. While anything of it is on the workers, it is not over. */
+void runner_tick_ending(struct runner *self, bool is_unlisted);
+bool runner_is_at_work(const struct runner *self);
 void runner_destroy(struct runner **self_p);
 
-/* It is there, under its target: for the list, and for whoever is told. */
-void runner_done(struct runner *self);
-
 /*
- * Is the very file there already (downloads_existing.c)? From the name that comes next: its own, then those
- * with a number, up to one that no file has. While `is_hashing` one of them may be it; then it is done, or
- * this is to be called again.
+ * What a download needs of the disk before it begins (downloads_prepare.c), on a worker: is the very file
+ * there already, are the folders good, can it land, and its partial file is opened.
  */
-void runner_look(struct runner *self);
+struct preparation {
+    struct job job;
+    bool must_look;
+    unsigned look_number; /* of the name to look at next, then of the one that has the size */
+    bool are_folders_good;
+    char *target, *below, *name;
+    struct fetch_config fetch; /* its texts are the ones above, and the downloads' */
+    /* The outcome: */
+    bool is_done;
+    int same_fd;            /* a file of the same size is to be hashed; -1: there is none, and: */
+    enum fetch_start start; /* with `store`, or why not: */
+    struct chunk_store *store;
+    uint64_t needed_bytes, free_bytes;
+    int error; /* of a folder that is not good, or of FETCH_REFUSED */
+};
+
+/* `workers` are borrowed until it is done. */
+void preparation_start(struct preparation *self, struct workers *workers);
+void preparation_destroy(struct preparation **self_p); /* once it is done */
+
+/* What an earlier run left of one that does not run now is removed, by and by. */
+void downloads_discard_partial(const struct downloads *self, const struct file_entry *file);
 
 void runner_add_source(struct runner *self, const struct downloads_source *source);
 

@@ -54,24 +54,6 @@ void runner_stop(struct runner *self)
     self->state = RUNNER_ENDING;
 }
 
-bool runner_is_over(const struct runner *self)
-{
-    return self->state == RUNNER_ENDING && !self->is_hashing && (!self->fetch || fetch_is_idle(self->fetch));
-}
-
-void runner_destroy(struct runner **self_p)
-{
-    struct runner *self = *self_p;
-    if (!self)
-        return;
-    assert(runner_is_over(self));
-    fetch_destroy(&self->fetch);
-    free((char *)(uintptr_t)self->file.name.bytes); /* a copy of ours */
-    free(self->target);
-    free(self);
-    *self_p = NULL;
-}
-
 static void tell_ended(struct runner *self)
 {
     struct downloads *downloads = self->downloads;
@@ -103,12 +85,46 @@ static char *path_of_target(const struct runner *self)
     return path;
 }
 
-void runner_done(struct runner *self)
+/* It is there, under its target: for the list, and for whoever is told. */
+static void tell_done(struct runner *self)
 {
     char *path = path_of_target(self);
     download_list_done(self->downloads->list, self->number, path);
     free(path);
     tell_ended(self);
+}
+
+/* Is it there already? */
+
+static void on_hashed(void *owner, struct file_hash_result *result)
+{
+    struct runner *self = owner;
+    self->is_hashing = false;
+    if (self->state == RUNNER_ENDING)
+        return; /* it was paused meanwhile */
+    bool is_same = result->status == FILE_HASH_READY && result->stamp.size == self->file.size &&
+                   hash_equal(&result->root, &self->file.root);
+    if (!is_same) {
+        self->look_number++;
+        return;
+    }
+    char *name = name_numbered(self->target, self->look_number);
+    if (self->look_number > 1) {
+        free(self->target);
+        self->target = name;
+    } else {
+        free(name);
+    }
+    runner_stop(self);
+    tell_done(self);
+}
+
+/* A file of the same size. */
+static void hash_existing(struct runner *self, int fd)
+{
+    struct workers *workers = self->downloads->config.workers;
+    self->is_hashing = true;
+    file_hash_start_open(workers, fd, workers_count(workers) + 1, on_hashed, self);
 }
 
 /* Landing. */
@@ -147,7 +163,7 @@ static void land(struct runner *self, uint64_t now_ms)
     fetch_stop(self->fetch);
     self->state = RUNNER_LANDED;
     self->retry_ms = tell_landed(self) ? now_ms + DOWNLOADS_HELD_MS : now_ms;
-    runner_done(self);
+    tell_done(self);
 }
 
 /* The user removed it before the share has seen it. */
@@ -317,15 +333,11 @@ static void tick_fetching(struct runner *self, const struct listed_download *ite
         add_given_sources(self, item, now_ms);
 }
 
-static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uint64_t *ret_free)
+static struct fetch_config fetch_config_of(const struct runner *self)
 {
     const struct downloads_config *config = &self->downloads->config;
     const struct file_entry *file = &self->file;
-    errno = target_check(config->folder, self->target);
-    if (errno != 0)
-        return FETCH_REFUSED;
-    char *below = target_below(self->target);
-    struct fetch_config fetch = {
+    return (struct fetch_config){
         .download = {.id = file->id,
                      .root = file->root,
                      .size = file->size,
@@ -338,42 +350,34 @@ static enum fetch_start new_fetch(struct runner *self, uint64_t *ret_needed, uin
                      .agent = config->agent},
         .folder = config->folder,
         .temp = config->temp,
-        .below = below,
-        .name = target_base(self->target),
         .attributes = {.has_mtime = file->has_mtime,
                        .mtime_ms = file->mtime_ms,
                        .is_executable = file->has_executable && file->is_executable},
         .must_number = true,
-        .reserved_bytes = reserved_bytes(self),
         .pipe_fd = -1,
     };
-    struct fetch_events events = {.owner = self,
-                                  .source = on_source,
-                                  .saved = on_saved,
-                                  .kept = on_kept,
-                                  .unsaved = on_unsaved,
-                                  .starved = on_starved,
-                                  .done = on_done};
-    enum fetch_start start =
-        fetch_new(config->loop, config->workers, &fetch, &events, &self->fetch, ret_needed, ret_free);
-    int error = errno;
-    free(below);
-    errno = error;
-    return start;
 }
 
-/* False after it failed. */
-static bool check_folders(struct runner *self)
+static void prepare(struct runner *self, bool must_look)
 {
-    struct downloads *downloads = self->downloads;
-    const char *folder = downloads->config.folder, *temp = downloads->config.temp;
-    bool are_there = access(folder, F_OK) == 0 && access(temp, F_OK) == 0; /* somebody may have tidied up */
-    if (downloads->are_folders_good && are_there)
-        return true;
-    int error = downloads_check_folders(folder, temp);
-    downloads->are_folders_good = error == 0;
-    if (error == 0)
-        return true;
+    struct preparation *preparation = calloc(1, sizeof *preparation);
+    assert(preparation);
+    *preparation = (struct preparation){.must_look = must_look,
+                                        .look_number = self->look_number,
+                                        .are_folders_good = self->downloads->are_folders_good,
+                                        .target = text_copy(text_of(self->target)),
+                                        .below = target_below(self->target),
+                                        .name = text_copy(text_of(target_base(self->target))),
+                                        .fetch = fetch_config_of(self)};
+    preparation->fetch.below = preparation->below;
+    preparation->fetch.name = preparation->name;
+    self->preparation = preparation;
+    preparation_start(preparation, self->downloads->config.workers);
+}
+
+static void fail_for_folders(struct runner *self, int error)
+{
+    const char *folder = self->downloads->config.folder, *temp = self->downloads->config.temp;
     char reason[REASON_SIZE];
     if (error == EXDEV)
         snprintf(reason, sizeof reason, "%s is not on the file system of %s: choose another --temp", temp,
@@ -381,49 +385,98 @@ static bool check_folders(struct runner *self)
     else
         snprintf(reason, sizeof reason, "cannot write in %s and %s: %s", temp, folder, strerror(error));
     fail(self, reason);
-    return false;
 }
 
-static void try_fetching(struct runner *self, const struct listed_download *item, uint64_t now_ms)
+/* What the others are going to write is not free. */
+static bool has_space(const struct runner *self, const struct preparation *preparation)
+{
+    uint64_t reserved = reserved_bytes(self), room = preparation->free_bytes;
+    return reserved <= room && preparation->needed_bytes <= room - reserved;
+}
+
+static void fail_for_space(struct runner *self, const struct preparation *preparation)
+{
+    uint64_t reserved = reserved_bytes(self), room = preparation->free_bytes;
+    room = room > reserved ? room - reserved : 0;
+    char reason[REASON_SIZE];
+    self->is_disk_full = true;
+    snprintf(reason, sizeof reason, "no space in %s: %llu bytes are missing; free some, then resume it",
+             self->downloads->config.temp, (unsigned long long)(preparation->needed_bytes - room));
+    fail(self, reason);
+}
+
+static void begin(struct runner *self, const struct listed_download *item, struct preparation *preparation)
+{
+    const struct downloads_config *config = &self->downloads->config;
+    if (!has_space(self, preparation)) {
+        fail_for_space(self, preparation);
+        return;
+    }
+    struct fetch_events events = {.owner = self,
+                                  .source = on_source,
+                                  .saved = on_saved,
+                                  .kept = on_kept,
+                                  .unsaved = on_unsaved,
+                                  .starved = on_starved,
+                                  .done = on_done};
+    self->fetch =
+        fetch_begin(config->loop, config->workers, &preparation->fetch, &events, &preparation->store);
+    begin_fetching(self, item);
+}
+
+static void on_prepared(struct runner *self, const struct listed_download *item,
+                        struct preparation *preparation, uint64_t now_ms)
 {
     char reason[REASON_SIZE];
-    uint64_t needed = 0, room = 0;
-    if (!check_folders(self))
+    if (preparation->same_fd >= 0) {
+        self->look_number = preparation->look_number;
+        hash_existing(self, preparation->same_fd);
+        preparation->same_fd = -1;
         return;
-    switch (new_fetch(self, &needed, &room)) {
+    }
+    self->downloads->are_folders_good = preparation->are_folders_good;
+    if (!preparation->are_folders_good) {
+        fail_for_folders(self, preparation->error);
+        return;
+    }
+    switch (preparation->start) {
     case FETCH_STARTED:
-        begin_fetching(self, item);
-        return;
+        begin(self, item, preparation);
+        break;
     case FETCH_LOCKED:
         self->state = RUNNER_LOCKED;
         self->look_number = 1; /* the other one may have ended with the file */
         self->retry_ms = now_ms + DOWNLOADS_LOCKED_MS;
-        return;
+        break;
     case FETCH_NO_SPACE:
-        self->is_disk_full = true;
-        snprintf(reason, sizeof reason, "no space in %s: %llu bytes are missing; free some, then resume it",
-                 self->downloads->config.temp, (unsigned long long)(needed - room));
+        fail_for_space(self, preparation);
         break;
     case FETCH_REFUSED:
         snprintf(reason, sizeof reason, "cannot write in %s: %s", self->downloads->config.temp,
-                 strerror(errno));
+                 strerror(preparation->error));
+        fail(self, reason);
         break;
     }
-    fail(self, reason);
 }
 
 /* The whole of it. */
 
 static void tick_looking(struct runner *self, const struct listed_download *item, uint64_t now_ms)
 {
-    if (self->is_hashing)
+    struct preparation *preparation = self->preparation;
+    if (self->is_hashing || (preparation && !preparation->is_done))
         return;
-    self->state = RUNNER_LOOKING;
-    /* A share that knows all its files would have known this one: no stranger makes us hash another again. */
-    if (!item->is_pushed || !holdings_is_settled(self->downloads->config.holdings))
-        runner_look(self);
-    if (!self->is_hashing)
-        try_fetching(self, item, now_ms);
+    if (!preparation) {
+        /* A share that knows all its files would have known this one: no stranger makes us hash another
+         * again. */
+        prepare(self, !item->is_pushed || !holdings_is_settled(self->downloads->config.holdings));
+        return;
+    }
+    on_prepared(self, item, preparation, now_ms);
+    if (self->state == RUNNER_ENDING)
+        return; /* with what it has opened */
+    self->preparation = NULL;
+    preparation_destroy(&preparation);
 }
 
 /* Why it can never land; NULL when it can. */
@@ -445,8 +498,7 @@ void runner_tick(struct runner *self, const struct listed_download *item, uint64
 {
     const char *reason;
     if (self->state == RUNNER_ENDING) {
-        if (!item && self->fetch && !(self->has_outcome && self->outcome == FETCH_PUBLISHED))
-            fetch_discard(self->fetch);
+        runner_tick_ending(self, !item);
         return;
     }
     if (self->state == RUNNER_LANDED) {
@@ -459,8 +511,7 @@ void runner_tick(struct runner *self, const struct listed_download *item, uint64
     }
     if (!item || item->state != DOWNLOADS_ACTIVE) {
         runner_stop(self);
-        if (!item && self->fetch)
-            fetch_discard(self->fetch);
+        runner_tick_ending(self, !item);
         return;
     }
     if (self->state == RUNNER_FETCHING) {
@@ -476,7 +527,9 @@ uint64_t runner_next_deadline_ms(const struct runner *self)
 {
     switch (self->state) {
     case RUNNER_LOCKED:
-        return self->retry_ms;
+        return self->preparation || self->is_hashing ? UINT64_MAX : self->retry_ms;
+    case RUNNER_ENDING:
+        return runner_is_at_work(self) ? UINT64_MAX : clock_now_ms();
     case RUNNER_LANDED:
         return clock_now_ms() + LANDED_LOOK_MS;
     default:

@@ -235,25 +235,42 @@ static bool is_range(const struct download_config *config)
     return config->range_begin > 0 || range_end(config) < config->size;
 }
 
-static enum fetch_start open_store(struct fetch *self, const struct fetch_config *config,
-                                   uint64_t *ret_needed, uint64_t *ret_free)
+static enum fetch_start look_at_space(struct chunk_store *store, const struct fetch_config *config,
+                                      uint64_t *ret_needed, uint64_t *ret_free)
+{
+    const struct download_config *download = &config->download;
+    if (config->below)
+        chunk_store_set_below(store, config->below);
+    if (is_range(download))
+        chunk_store_set_range(store, download->range_begin, range_end(download));
+    if (!chunk_store_space(store, ret_needed, ret_free))
+        return FETCH_REFUSED;
+    return *ret_needed > *ret_free ? FETCH_NO_SPACE : FETCH_STARTED;
+}
+
+enum fetch_start fetch_open_store(const struct fetch_config *config, struct chunk_store **ret_store,
+                                  uint64_t *ret_needed, uint64_t *ret_free)
 {
     const struct download_config *download = &config->download;
     struct layout layout = layout_of(download->size);
-    enum store_result result = config->pipe_fd >= 0
-                                   ? chunk_store_open_unnamed(&download->id, &layout, &self->store)
-                                   : chunk_store_open(config->folder, config->temp, config->name,
-                                                      &download->id, &layout, &self->store);
+    struct chunk_store *store = NULL;
+    enum store_result result =
+        config->pipe_fd >= 0
+            ? chunk_store_open_unnamed(&download->id, &layout, &store)
+            : chunk_store_open(config->folder, config->temp, config->name, &download->id, &layout, &store);
     if (result != STORE_OK)
         return result == STORE_LOCKED ? FETCH_LOCKED : FETCH_REFUSED;
-    if (config->below)
-        chunk_store_set_below(self->store, config->below);
-    if (is_range(download))
-        chunk_store_set_range(self->store, download->range_begin, range_end(download));
-    if (!chunk_store_space(self->store, ret_needed, ret_free))
-        return FETCH_REFUSED;
-    *ret_free = *ret_free > config->reserved_bytes ? *ret_free - config->reserved_bytes : 0;
-    return *ret_needed > *ret_free ? FETCH_NO_SPACE : FETCH_STARTED;
+    enum fetch_start start = look_at_space(store, config, ret_needed, ret_free);
+    if (start == FETCH_STARTED) {
+        *ret_store = store;
+        return start;
+    }
+    int error = errno;
+    if (start == FETCH_NO_SPACE && chunk_store_claims(store)->set_count == 0)
+        chunk_store_discard(&store); /* nothing is in it */
+    chunk_store_close(&store);
+    errno = error;
+    return start;
 }
 
 /* A descriptor of our own of a pipe or terminal, on which a write never waits; who shares the given one keeps
@@ -297,22 +314,13 @@ static void load_store(struct fetch *self)
     self->is_layer_kept = layer && download_load_layer(self->download, layer, claims->count);
 }
 
-enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const struct fetch_config *config,
-                           const struct fetch_events *events, struct fetch **ret_fetch, uint64_t *ret_needed,
-                           uint64_t *ret_free)
+struct fetch *fetch_begin(struct loop *loop, struct workers *workers, const struct fetch_config *config,
+                          const struct fetch_events *events, struct chunk_store **store)
 {
     struct fetch *self = calloc(1, sizeof *self);
     assert(self);
-    enum fetch_start start = open_store(self, config, ret_needed, ret_free);
-    if (start != FETCH_STARTED) {
-        int error = errno;
-        if (start == FETCH_NO_SPACE && chunk_store_claims(self->store)->set_count == 0)
-            chunk_store_discard(&self->store); /* nothing is in it */
-        chunk_store_close(&self->store);
-        free(self);
-        errno = error;
-        return start;
-    }
+    self->store = *store;
+    *store = NULL;
     self->loop = loop;
     self->workers = workers;
     self->events = *events;
@@ -333,7 +341,6 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
     download_effects_init(&self->effects);
     load_store(self);
     loop_add_ticker(loop, tick, self);
-    *ret_fetch = self;
     download_start(self->download, now_ms, &self->effects);
     /* Starting without a source is no news, and the owner does not hold the fetch yet. */
     for (size_t i = 0; i < self->effects.count; i++) {
@@ -343,7 +350,18 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
     download_effects_clear(&self->effects);
     if (self->is_complete)
         fetch_try_publish(self);
-    return FETCH_STARTED;
+    return self;
+}
+
+enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const struct fetch_config *config,
+                           const struct fetch_events *events, struct fetch **ret_fetch, uint64_t *ret_needed,
+                           uint64_t *ret_free)
+{
+    struct chunk_store *store = NULL;
+    enum fetch_start start = fetch_open_store(config, &store, ret_needed, ret_free);
+    if (start == FETCH_STARTED)
+        *ret_fetch = fetch_begin(loop, workers, config, events, &store);
+    return start;
 }
 
 void fetch_stop(struct fetch *self)
@@ -356,12 +374,6 @@ void fetch_stop(struct fetch *self)
     loop_remove_ticker(self->loop, self);
 }
 
-void fetch_discard(struct fetch *self)
-{
-    self->must_discard = true;
-    fetch_stop(self);
-}
-
 void fetch_destroy(struct fetch **self_p)
 {
     struct fetch *self = *self_p;
@@ -372,12 +384,19 @@ void fetch_destroy(struct fetch **self_p)
     free_stopped_links(self);
     download_effects_release(&self->effects);
     download_destroy(&self->download);
-    if (self->must_discard)
-        chunk_store_discard(&self->store);
     chunk_store_close(&self->store);
     close_pipe(self);
     free(self);
     *self_p = NULL;
+}
+
+struct chunk_store *fetch_take_store(struct fetch *self)
+{
+    assert(self->is_stopped);
+    assert(fetch_is_idle(self));
+    struct chunk_store *store = self->store;
+    self->store = NULL;
+    return store;
 }
 
 bool fetch_is_idle(const struct fetch *self)

@@ -50,8 +50,6 @@ struct fetch_config {
     size_t seed_count; /* at most FETCH_SEEDS_MAX */
     bool must_replace; /* an existing target is replaced at the end */
     bool must_number;  /* or the new one gets a number */
-    /* Bytes that others are going to write to the same file system: they are not free. */
-    uint64_t reserved_bytes;
     int pipe_fd; /* -1, or write there in order instead of into a target; folder and name are not used */
 };
 
@@ -63,8 +61,19 @@ enum fetch_start {
 };
 
 struct fetch;
+struct chunk_store;
 
-/* Starts. On FETCH_STARTED events come, from the loop only; add sources next. */
+/* Opens the partial file that the config names, and reads what it says. Waits for the disk, so it may be
+ * called on a worker. *ret_store is for fetch_begin(), or to be
+ * closed. */
+enum fetch_start fetch_open_store(const struct fetch_config *config, struct chunk_store **ret_store,
+                                  uint64_t *ret_needed, uint64_t *ret_free);
+
+/* Starts on it. Events come, from the loop only; add sources next. */
+struct fetch *fetch_begin(struct loop *loop, struct workers *workers, const struct fetch_config *config,
+                          const struct fetch_events *events, struct chunk_store **store);
+
+/* Both, for who has nothing else to do until it is open. */
 enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const struct fetch_config *config,
                            const struct fetch_events *events, struct fetch **ret_fetch, uint64_t *ret_needed,
                            uint64_t *ret_free);
@@ -72,12 +81,13 @@ enum fetch_start fetch_new(struct loop *loop, struct workers *workers, const str
 /* Stops everything but what is running on the workers; keeps the partial file. No events any more. */
 void fetch_stop(struct fetch *self);
 
-/* The same, and fetch_destroy() removes the partial file. */
-void fetch_discard(struct fetch *self);
-
 /* After workers_destroy(), or once fetch_is_idle(). */
 void fetch_destroy(struct fetch **self_p);
 bool fetch_is_idle(const struct fetch *self);
+
+/* Once it is stopped and idle: the partial file, to be closed or removed on a worker, for a large one takes
+ * its time. NULL when it was taken before. After it only fetch_destroy() is left to call. */
+struct chunk_store *fetch_take_store(struct fetch *self);
 
 void fetch_add_source(struct fetch *self, const struct optional_node_id *node, const struct host *host,
                       uint16_t port);

@@ -21,7 +21,6 @@ struct fetch {
     struct download_effects effects;
     struct chunk_store *store;
     enum publish_conflict conflict;
-    bool must_discard;
     int seed_fds[FETCH_SEEDS_MAX]; /* the owner's */
     size_t seed_count;
     struct source_link *links[DOWNLOAD_SOURCES_MAX];
