@@ -47,3 +47,9 @@ add_library(disk_record MODULE faults/disk_record.c)
 set_target_properties(disk_record PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
 target_compile_definitions(disk_record PRIVATE _GNU_SOURCE)
 target_compile_options(disk_record PRIVATE -Wall -Wextra)
+
+# Preloaded by tests/e2e/held_disk_test.py: a disk that hangs.
+add_library(held_calls MODULE support/held_calls.c)
+set_target_properties(held_calls PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+target_compile_definitions(held_calls PRIVATE _GNU_SOURCE)
+target_compile_options(held_calls PRIVATE -Wall -Wextra)
