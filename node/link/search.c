@@ -83,12 +83,13 @@ void search_destroy(struct search **self_p)
 }
 
 /* The time the broker gets: what is left without a tenth, 250 ms at most, for the way back. */
-static uint32_t broker_deadline_ms(uint64_t left_ms)
+static uint32_t broker_deadline_ms(const struct search *self, uint64_t left_ms)
 {
+    uint32_t max_ms = self->terms.gather_ms ? self->terms.gather_ms : SEARCH_DEADLINE_MS_MAX;
     uint64_t margin_ms = left_ms / 10 < 250 ? left_ms / 10 : 250;
     uint64_t deadline_ms = left_ms - margin_ms;
-    if (deadline_ms > SEARCH_DEADLINE_MS_MAX)
-        return SEARCH_DEADLINE_MS_MAX;
+    if (deadline_ms > max_ms)
+        return max_ms;
     return deadline_ms ? (uint32_t)deadline_ms : 1; /* 0 would be the default */
 }
 
@@ -104,7 +105,7 @@ bool search_next_send(struct search *self, uint64_t now_ms, struct message *ret_
         .min_size = self->terms.min_size,
         .max_size = self->terms.max_size,
         .limit = self->terms.limit,
-        .deadline_ms = broker_deadline_ms(self->give_up_ms - now_ms),
+        .deadline_ms = broker_deadline_ms(self, self->give_up_ms - now_ms),
     };
     return true;
 }

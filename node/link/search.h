@@ -42,6 +42,7 @@ struct search_terms {
     struct text text;
     uint64_t min_size, max_size;
     uint32_t limit;
+    uint32_t gather_ms; /* how long a broker may gather, at most; 0: nearly until the search gives up */
 };
 
 enum search_state {

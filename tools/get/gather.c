@@ -116,8 +116,10 @@ static bool search_nodes(struct gather *self, const struct endpoint *broker)
 {
     struct search_terms terms = {.mode = selection_is_glob(self->selection) ? MODE_GLOB : MODE_WORDS,
                                  .text = text_of(self->text),
-                                 .limit = SEARCH_FILES_MAX};
-    struct search *search = search_new(&terms, random_u64() >> 32, RESOLVE_SEARCH_MS, clock_now_ms());
+                                 .limit = SEARCH_FILES_MAX,
+                                 .gather_ms = RESOLVE_SEARCH_MS};
+    uint64_t patience_ms = resolve_patience_ms(self->timeout_ms);
+    struct search *search = search_new(&terms, random_u64() >> 32, patience_ms, clock_now_ms());
     struct link link;
     bool is_done = link_open(&link, self->output, SOCKET_BROKER_CLIENT, broker, self->timeout_ms) &&
                    resolve_search(&link, search);

@@ -114,11 +114,17 @@ enum found {
     FOUND_ERROR
 };
 
+uint64_t resolve_patience_ms(uint64_t timeout_ms)
+{
+    return timeout_ms > RESOLVE_SEARCH_MS ? timeout_ms : RESOLVE_SEARCH_MS;
+}
+
 static enum found search_for(struct link *link, uint8_t mode, const char *text, bool is_last,
                              struct target *ret_target)
 {
-    struct search_terms terms = {.mode = mode, .text = text_of(text)};
-    struct search *search = search_new(&terms, random_u64() >> 32, RESOLVE_SEARCH_MS, clock_now_ms());
+    struct search_terms terms = {.mode = mode, .text = text_of(text), .gather_ms = RESOLVE_SEARCH_MS};
+    uint64_t patience_ms = resolve_patience_ms(link_left_ms(link));
+    struct search *search = search_new(&terms, random_u64() >> 32, patience_ms, clock_now_ms());
     enum found found = FOUND_ERROR;
     if (resolve_search(link, search)) {
         size_t count = search_count(search);

@@ -45,6 +45,10 @@ bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_
 /* FOUNDs are gathered for this long: as zsearch does by default. */
 #define RESOLVE_SEARCH_MS 2000
 
+/* How long to wait for the end of a search: a broker that is busy is late, and waited for like everything
+ * else. */
+uint64_t resolve_patience_ms(uint64_t timeout_ms);
+
 /* What to do when nobody has it and not all could say no. */
 void resolve_hint_unproven(struct output *output);
 

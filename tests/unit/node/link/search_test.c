@@ -87,18 +87,20 @@ Test(search, is_sent_once_with_its_terms_and_less_time_than_there_is)
     cr_expect(not(search_next_send(search, START_MS + 1, &message)));
 }
 
-Test(search, deadline_told_is_never_0_and_at_most_the_protocols)
+Test(search, deadline_told_is_never_0_and_at_most_the_owners_and_the_protocols)
 {
     static const struct {
         uint64_t timeout_ms;
-        uint32_t deadline_ms;
-    } rows[] = {{1, 1},
-                {100, 90},
-                {10250, 10000},
-                {3600000, SEARCH_DEADLINE_MS_MAX},
-                {UINT64_MAX, SEARCH_DEADLINE_MS_MAX}};
+        uint32_t gather_ms, deadline_ms;
+    } rows[] = {{1, 0, 1},
+                {100, 0, 90},
+                {10250, 0, 10000},
+                {3600000, 0, SEARCH_DEADLINE_MS_MAX},
+                {UINT64_MAX, 0, SEARCH_DEADLINE_MS_MAX},
+                {30000, 2000, 2000},
+                {1000, 2000, 900}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct search_terms terms = {.text = text_of("")};
+        struct search_terms terms = {.text = text_of(""), .gather_ms = rows[i].gather_ms};
         search_destroy(&search);
         search = search_new(&terms, RID, rows[i].timeout_ms, START_MS);
         struct message message = take_send(START_MS);
