@@ -53,9 +53,9 @@ static void hold(const char *call, int folder, const char *path)
         snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
         ssize_t size = readlink(link, full, sizeof full / 2);
         full[size > 0 ? size : 0] = '\0';
-        strcat(full, "/");
     }
-    strncat(full, path, sizeof full / 2 - 2);
+    size_t size = strlen(full);
+    snprintf(full + size, sizeof full - size, "/%s", path);
     if (strstr(full, held_path) && access(getenv("HELD_GATE"), F_OK) == 0)
         wait_for_gate(call, full);
 }
