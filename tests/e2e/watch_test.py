@@ -269,6 +269,18 @@ class Manifest(Watched):
         self.expect({"first": b"changed", "some/where": b"2", "again": b"changed", "deep one": b"b"})
         self.assertTrue(list((self.world.folder / "home/Downloads/P2P").iterdir()), "downloads have a home")
 
+    def test_a_log_beside_its_files_does_not_have_all_of_them_looked_at_all_the_time(self):
+        files = {f"{i}": b"%d" % i for i in range(2000)}
+        self.world.share("files", files)
+        self.start_with("".join(f"n{i} {i}\n" for i in range(2000)))
+        self.expect({f"n{i}": data for i, data in ((i, files[f"{i}"]) for i in range(2000))})
+        before = self.node.cpu_seconds()
+        for i in range(1000):
+            (self.files / f"log.{i}").write_bytes(b"a line")
+        (self.files / "1").write_bytes(b"changed")
+        self.expect({f"n{i}": b"changed" if i == 1 else files[f"{i}"] for i in range(2000)})
+        self.assertLess(self.node.cpu_seconds() - before, 5, "a look at all of them takes some hundredths of this")
+
     def test_it_is_read_again_when_it_is_written_replaced_or_gone(self):
         self.start_with("one a\n")
         self.expect({"one": b"a"})

@@ -90,6 +90,9 @@ struct scan_state {
     uint64_t now_ms;                       /* of the last tick */
     uint64_t due_ms, safety_ms, checks_ms; /* the next scan of what is not watched, of all; of the folders */
     uint64_t began_ms, duration_ms, count; /* of scans from top to bottom */
+    uint64_t manifests;                    /* mask: something happened beside what they name */
+    uint64_t manifests_ms;                 /* when they may be looked at */
+    uint64_t manifests_began_ms;           /* they are in the step that runs; 0: they are not */
     bool has_overflow;                     /* events were lost: everything is scanned, but not all the time */
     bool has_told_unwatched;
     uint64_t first_handles_end; /* found by the first scan; UINT64_MAX until it has ended */

@@ -211,6 +211,14 @@ static void take_step(struct shares *self)
     }
 }
 
+static void end_manifests(struct scan_state *scan)
+{
+    uint64_t now_ms = clock_now_ms();
+    if (scan->manifests_began_ms != 0)
+        scan->manifests_ms = now_ms + (now_ms - scan->manifests_began_ms) * SHARES_SCAN_SHARE;
+    scan->manifests_began_ms = 0;
+}
+
 static void pump(struct shares *self);
 
 static void done_step(struct job *job)
@@ -221,6 +229,7 @@ static void done_step(struct job *job)
         return;
     self->scan.is_done = false;
     take_step(self);
+    end_manifests(&self->scan);
     hashing_pump(self);
     pump(self);
 }
@@ -256,13 +265,32 @@ static void begin_scan(struct shares *self)
     }
 }
 
+/*
+ * A manifest is looked at as a whole, however many events there were: a log beside one of its files makes
+ * some all the time. It is given at most one part in SHARES_SCAN_SHARE of it.
+ */
+static void add_manifests(struct shares *self)
+{
+    struct scan_state *scan = &self->scan;
+    if (!scan->manifests || scan->now_ms < scan->manifests_ms)
+        return;
+    for (uint32_t share = 0; share < self->folder_end; share++) {
+        if ((scan->manifests & bit(share)) && shares_has_folder(self, share))
+            scan_add(scan->scan, &self->folders[share], share, "", "", false);
+    }
+    scan->manifests = 0;
+    scan->manifests_began_ms = clock_now_ms();
+}
+
 static void add_places(struct shares *self)
 {
     struct watch_place places[PLACES_MAX];
     size_t count = watch_rules_take(self->rules, self->scan.now_ms, places, PLACES_MAX);
     for (size_t i = 0; i < count; i++) {
         uint32_t share = places[i].share;
-        if (shares_has_folder(self, share))
+        if (shares_has_folder(self, share) && self->folders[share].manifest)
+            self->scan.manifests |= bit(share);
+        else if (shares_has_folder(self, share))
             scan_add(self->scan.scan, &self->folders[share], share, places[i].path, places[i].name, false);
         free(places[i].path);
         free(places[i].name);
@@ -307,6 +335,7 @@ static void pump(struct shares *self)
     if (scan->wanted && !scan->current && scan_is_idle(scan->scan))
         begin_scan(self);
     add_places(self);
+    add_manifests(self);
     if (scan_is_idle(scan->scan))
         return;
     scan->is_running = true;
@@ -331,6 +360,8 @@ uint64_t scanning_tick(struct shares *self, uint64_t now_ms)
         due_ms = scan->safety_ms;
     if (scan->checks_ms < due_ms && self->watch)
         due_ms = scan->checks_ms;
+    if (scan->manifests && scan->manifests_ms < due_ms)
+        due_ms = scan->manifests_ms;
     return due_ms;
 }
 
