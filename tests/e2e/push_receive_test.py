@@ -371,7 +371,7 @@ class Limits(Pushes):
         node = self.receiver()
         slow = self.pusher(node, StoppingPusher)
         held = [slow.offer(SharedFile(f"f{i}", random_bytes(100 * CHUNK, seed=i + 2))) for i in range(3)]
-        slow.serve(lambda: all(offer.told for offer in held), "the slots to be taken")
+        slow.serve(lambda: all(offer.asked for offer in held), "the slots to be taken")  # it answers the first of them
         honest = self.pusher(node, address="127.0.0.2")
         good = honest.offer(SharedFile("good", random_bytes(CHUNK)))
         serve_all([slow, honest], lambda: good.is_over, "the honest one")
