@@ -200,16 +200,10 @@ static bool may_repeat(const struct download *self, const struct read *read, uin
            picker_reserved_for(self->picker, chunk) == UINT32_MAX;
 }
 
-/* When an answer is due: after all that its source was asked before; what has run already is taken off. */
-static uint64_t left_ms_of(const struct download *self, const struct read *read, uint64_t now_ms)
+/* When a source should have sent so many of the bytes that it was asked for; what has run already is taken
+ * off. */
+static uint64_t left_ms_of(const struct source *source, uint64_t bytes, uint64_t now_ms)
 {
-    const struct source *source = &self->sources[read->source];
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
-        const struct read *other = &self->reads[i];
-        if (other->state == READ_ASKED && other->source == read->source && other->rid <= read->rid)
-            bytes += other->run.length;
-    }
     uint64_t waited_ms = now_ms - source->active_at_ms;
     uint64_t due_ms = meter_expected_ms(&source->meter, bytes);
     return due_ms > waited_ms ? due_ms - waited_ms : waited_ms;
@@ -225,10 +219,17 @@ static const struct read *slow_read(const struct download *self, uint32_t index,
         if (may_repeat(self, read, index) && (!last[read->source] || read->rid > last[read->source]->rid))
             last[read->source] = read;
     }
+    /* Answers come in the order of the READs. */
+    uint64_t bytes[DOWNLOAD_SOURCES_MAX] = {0};
+    for (uint32_t i = 0; i < DOWNLOAD_READS_MAX; i++) {
+        const struct read *read = &self->reads[i];
+        if (read->state == READ_ASKED && last[read->source] && read->rid <= last[read->source]->rid)
+            bytes[read->source] += read->run.length;
+    }
     const struct read *worst = NULL;
     uint64_t worst_ms = 0;
     for (uint32_t i = 0; i < DOWNLOAD_SOURCES_MAX; i++) {
-        uint64_t left_ms = last[i] ? left_ms_of(self, last[i], now_ms) : 0;
+        uint64_t left_ms = last[i] ? left_ms_of(&self->sources[i], bytes[i], now_ms) : 0;
         if (left_ms > worst_ms) {
             worst = last[i];
             worst_ms = left_ms;
