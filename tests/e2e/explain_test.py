@@ -100,7 +100,7 @@ class Explain(EndToEnd):
         self.assert_bound(result, "receiver")
 
     def test_a_small_window_over_a_long_way_is_the_window(self):
-        node = self.world.fake(SmallWindow([zsp.SharedFile("f.bin", random_bytes(12 * MIB, 18))]))
+        node = self.world.fake(SmallWindow([zsp.SharedFile("f.bin", random_bytes(24 * MIB, 18))]))
         self.assert_bound(self.get(node, "--json"), "window")
 
     def test_a_limit_is_the_limit(self):
