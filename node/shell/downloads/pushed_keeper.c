@@ -45,6 +45,8 @@ static void tell(struct pushed_keeper *self, const char *what, int error)
 static void add_lines(struct pushed_keeper *self, const char *lines)
 {
     char *both = NULL;
+    if (self->is_unread)
+        return;
     int size = asprintf(&both, "%s%s", self->fresh ? self->fresh : "", lines);
     assert(size >= 0);
     free(self->fresh);
@@ -89,7 +91,7 @@ static bool take_fresh(struct pushed_keeper *self)
     self->text = self->fresh;
     self->fresh = NULL;
     self->has_run = false;
-    return !self->is_unread;
+    return true;
 }
 
 void pushed_keeper_tick(struct pushed_keeper *self)

@@ -145,6 +145,25 @@ Test(pushed_keeper, a_file_that_cannot_be_read_is_told_once_and_left_alone)
     cr_expect(eq(uint, told, 1));
 }
 
+/* Larger than any list of ours, and somebody's. */
+Test(pushed_keeper, a_file_that_is_not_read_is_not_written_to_either)
+{
+    const char *path = folder_path(&folder, "pushed");
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert(eq(int, ftruncate(fd, (off_t)1 << 30), 0));
+    struct pushed_keeper *keeper = open_keeper(path);
+    for (uint8_t i = 1; i < 4; i++) {
+        add(keeper, i, 100);
+        pushed_keeper_tick(keeper);
+    }
+    pushed_keeper_destroy(&keeper);
+    char byte = 'x';
+    cr_expect(eq(i64, pread(fd, &byte, 1, 0), 1));
+    cr_expect(eq(chr, byte, '\0'));
+    cr_expect(eq(uint, told, 1));
+    close(fd);
+}
+
 Test(pushed_keeper, a_write_that_fails_is_told_once)
 {
     const char *path = folder_path(&folder, "gone/pushed");
