@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "messages/name.h"
 #include "node/rate/rate_split.h"
 #include "node/shell/downloads/downloads_private.h"
-#include "node/shell/fetch/chunk_store.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* How often progress is noted, and budget and rate are shared out anew. */
 #define SHARE_OUT_MS 500
@@ -162,7 +158,7 @@ bool downloads_resume(struct downloads *self, uint32_t number)
 bool downloads_cancel(struct downloads *self, uint32_t number)
 {
     const struct listed_download *item = download_list_find(self->list, number);
-    if (item && !item->has_slot && item->state != DOWNLOADS_DONE && item->file.size <= FILE_SIZE_MAX)
+    if (item && !item->has_slot && item->state != DOWNLOADS_DONE)
         downloads_discard_partial(self, &item->file);
     return download_list_cancel(self->list, number);
 }

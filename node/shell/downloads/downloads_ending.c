@@ -79,6 +79,8 @@ static void discard_done(struct job *job)
 
 void downloads_discard_partial(const struct downloads *downloads, const struct file_entry *file)
 {
+    if (file->size > FILE_SIZE_MAX) /* it has none */
+        return;
     struct discard_job *job = calloc(1, sizeof *job);
     assert(job);
     *job = (struct discard_job){.job = {.run = run_discard, .done = discard_done},
@@ -87,8 +89,12 @@ void downloads_discard_partial(const struct downloads *downloads, const struct f
                                 .name = text_copy(name_base(file->name)),
                                 .id = file->id,
                                 .layout = layout_of(file->size)};
-    workers_put(downloads->config.workers, &job->job);
+    if (downloads->is_stopped) /* the workers may have ended */
+        discard_done(&job->job);
+    else
+        workers_put(downloads->config.workers, &job->job);
 }
+
 bool runner_is_at_work(const struct runner *self)
 {
     return self->is_hashing || (self->preparation && !self->preparation->is_done) ||
@@ -128,11 +134,11 @@ void runner_destroy(struct runner **self_p)
     struct downloads *downloads = self->downloads;
     assert(self->state == RUNNER_ENDING);
     assert(!runner_is_at_work(self));
-    /* It may have been cancelled since its partial file was closed. */
-    if (!downloads->is_stopped && !download_list_find(downloads->list, self->number))
-        downloads_discard_partial(downloads, &self->file);
     fetch_destroy(&self->fetch);
     preparation_destroy(&self->preparation);
+    /* It may have been cancelled since its partial file was closed, or just before the end. */
+    if (!download_list_find(downloads->list, self->number))
+        downloads_discard_partial(downloads, &self->file);
     free(self->closing);
     free((char *)(uintptr_t)self->file.name.bytes); /* a copy of ours */
     free(self->target);

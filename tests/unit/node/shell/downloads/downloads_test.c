@@ -578,6 +578,15 @@ Test(downloads, an_end_while_one_is_being_looked_for_or_verified_is_clean)
     downloads_stop(downloads); /* end_all() does the rest, under the sanitizers too */
 }
 
+Test(downloads, what_is_cancelled_just_before_the_end_is_removed_too)
+{
+    uint32_t number = add();
+    run_until(is_begun);
+    downloads_cancel(downloads, number);
+    restart();
+    cr_expect(not(partial_exists()));
+}
+
 Test(downloads, rates_can_be_changed_at_any_time)
 {
     downloads_set_rate(downloads, 1);
