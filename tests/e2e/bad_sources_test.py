@@ -115,6 +115,27 @@ class BadSources(EndToEnd):
         self.assert_incomplete(self.get(Impostor([self.shared]), timeout_s=3))
         self.assert_right(self.get(Impostor([self.shared]), fake_node.FakeNode([self.shared])))
 
+    def test_a_node_that_is_busy_hashing_is_asked_again(self):
+        class Hashing(fake_node.FakeNode):
+            refusals = 2
+
+            def on_open(self, route, message):
+                if self.refusals:
+                    self.refusals -= 1
+                    self.error(route, message.rid, zsp.BUSY, "hashing", retry_ms=50)
+                else:
+                    super().on_open(route, message)
+        self.assert_right(self.get(Hashing([self.shared]), name=self.shared.name))
+
+    def test_a_node_that_stays_busy_is_no_answer_and_its_word_is_told(self):
+        class Busy(fake_node.FakeNode):
+            def on_open(self, route, message):
+                self.error(route, message.rid, zsp.BUSY, retry_ms=0)
+        result = self.get(Busy([self.shared]), name=self.shared.name)
+        self.assert_exit(result, 3)
+        self.assertIn("busy", result.stderr)
+        self.assertIn("asked 1, silent 1", result.stderr)
+
     def test_a_wrong_chunk_size_makes_a_bad_source(self):
         class WrongChunks(fake_node.FakeNode):
             def open_fields(self, shared):

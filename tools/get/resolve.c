@@ -231,6 +231,9 @@ bool resolve_by_broker(struct output *output, const struct endpoint *broker, uin
     return found == FOUND_ONE;
 }
 
+/* A node that says "busy, ask again in 0 ms" is not asked in a tight loop. */
+#define BUSY_MS_MIN 100
+
 /* Different files that the named nodes offered for one argument; more than a screenful helps nobody. */
 #define CANDIDATES_MAX 16
 
@@ -290,6 +293,40 @@ static void note_refusal(struct inquiry *self, const struct message *reply)
                                                                : error_name(reply->error.code);
 }
 
+/* When a node that said "busy" is to be asked again; UINT64_MAX when it has had the time that a search takes.
+ */
+static uint64_t ask_again_ms(const struct message *reply, uint64_t last_ms)
+{
+    if (reply->kind != KIND_ERROR || reply->error.code != ERROR_BUSY)
+        return UINT64_MAX;
+    uint64_t pause_ms = reply->error.retry_ms > BUSY_MS_MIN ? reply->error.retry_ms : BUSY_MS_MIN;
+    uint64_t again_ms = clock_now_ms() + pause_ms;
+    return again_ms <= last_ms ? again_ms : UINT64_MAX;
+}
+
+/* A node that is still hashing what may be the file says so. */
+static bool ask_until_answered(struct exchange *exchange, struct message *request, uint64_t deadline_ms,
+                               struct message *ret_reply)
+{
+    uint64_t last_ms = clock_now_ms() + RESOLVE_SEARCH_MS;
+    if (last_ms > deadline_ms)
+        last_ms = deadline_ms;
+    for (;; request->rid++) {
+        exchange_send(exchange, request);
+        if (!wait_reply(exchange, request->rid, deadline_ms, ret_reply))
+            return false;
+        uint64_t again_ms = ask_again_ms(ret_reply, last_ms);
+        if (again_ms == UINT64_MAX)
+            return true;
+        struct message stray;
+        enum exchange_result result;
+        while ((result = exchange_wait(exchange, again_ms, &stray)) == EXCHANGE_MESSAGE)
+            ;
+        if (result != EXCHANGE_DEADLINE)
+            return false;
+    }
+}
+
 /* By name, or by a whole id. */
 static bool open_at_node(struct inquiry *self, struct exchange *exchange, struct target_source *source)
 {
@@ -308,8 +345,7 @@ static bool open_at_node(struct inquiry *self, struct exchange *exchange, struct
     open.open.file.is_present =
         self->is_id && hex_parse(self->text, strlen(self->text), open.open.file.bytes, 32);
     open.open.name = (struct optional_text){!self->is_id, text_of(self->text)};
-    exchange_send(exchange, &open);
-    if (!wait_reply(exchange, open.rid, deadline_ms, &reply))
+    if (!ask_until_answered(exchange, &open, deadline_ms, &reply))
         return false;
     if (reply.kind == KIND_OPEN_OK) {
         bool is_asked_for = is_what_was_asked(self, &reply.open_ok.file);
@@ -317,6 +353,7 @@ static bool open_at_node(struct inquiry *self, struct exchange *exchange, struct
             add_candidate(self, &reply.open_ok.file, source);
         return is_asked_for;
     }
+    note_refusal(self, &reply);
     return reply.kind == KIND_ERROR && reply.error.code == ERROR_NOT_FOUND;
 }
 
