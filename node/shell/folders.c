@@ -11,14 +11,15 @@
 #include <unistd.h>
 
 /* A folder that may be written to but not read cannot be synced, nor can some of network file systems. */
-static bool sync_above(const char *path)
+bool folders_sync_above(const char *path)
 {
     char *copy = strdup(path);
     assert(copy);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_unreadable = fd < 0 && errno == EACCES;
     free(copy);
     if (fd < 0)
-        return true;
+        return is_unreadable;
     bool is_synced = fsync(fd) == 0 || errno == EINVAL;
     int error = errno;
     close(fd);
@@ -29,7 +30,7 @@ static bool sync_above(const char *path)
 bool folders_make_one(const char *path, mode_t mode)
 {
     if (mkdir(path, mode) == 0)
-        return sync_above(path);
+        return folders_sync_above(path);
     return errno == EEXIST;
 }
 

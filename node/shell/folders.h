@@ -20,4 +20,7 @@ bool folders_make_one(const char *path, mode_t mode);
 /* Only what leads to `path`. False with errno. */
 bool folders_make_above(const char *path, mode_t mode);
 
+/* Brings the name of what is at `path` to the disk, where that can be done. False with errno. */
+bool folders_sync_above(const char *path);
+
 #endif

@@ -2,16 +2,15 @@
 #include "node/shell/kept_file.h"
 
 #include "node/shell/file_io.h"
+#include "node/shell/folders.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,18 +46,6 @@ char *kept_file_read(const char *path, size_t size_max, size_t *ret_size)
 
 /* Replacing. */
 
-static bool sync_parent(const char *path)
-{
-    char *copy = strdup(path);
-    assert(copy);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* some file systems cannot */
-    if (fd >= 0)
-        close(fd);
-    free(copy);
-    return is_synced;
-}
-
 int kept_file_replace(const char *path, const char *text, size_t size)
 {
     char *fresh = NULL;
@@ -66,7 +53,7 @@ int kept_file_replace(const char *path, const char *text, size_t size)
     assert(length >= 0);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     int error = fd >= 0 ? file_write_at(fd, text, size, 0) : errno;
-    if (!error && (fsync(fd) != 0 || rename(fresh, path) != 0 || !sync_parent(path)))
+    if (!error && (fsync(fd) != 0 || rename(fresh, path) != 0 || !folders_sync_above(path)))
         error = errno;
     if (fd >= 0)
         close(fd);

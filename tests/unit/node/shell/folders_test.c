@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What could go wrong: a folder above that is missing, a path of strange but legal shape, an error that names
- * the last folder where one above it is what cannot be made.
+ * the last folder where one above it is what cannot be made, a name that is not on the disk and said to be.
  */
 #include "node/shell/folders.h"
 #include "tests/support/folder.h"
@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <sys/resource.h>
 
 static struct folder folder;
 
@@ -84,4 +85,18 @@ Test(folders, only_the_folder_itself_is_made_when_that_is_wanted)
     cr_assert(eq(u32, mode_of("a"), 0));
     cr_assert(folders_make_one(folder_path(&folder, "a"), 0700));
     cr_assert(folders_make_one(folder_path(&folder, "a"), 0700), "a second time");
+}
+
+Test(folders, one_that_could_not_be_synced_is_not_said_to_be_made)
+{
+    const char *path = folder_path(&folder, "a");
+    struct rlimit before;
+    cr_assert(zero(int, getrlimit(RLIMIT_NOFILE, &before)));
+    struct rlimit none = {0, before.rlim_max};
+    cr_assert(zero(int, setrlimit(RLIMIT_NOFILE, &none)));
+    bool is_made = folders_make(path, 0700);
+    int error = errno;
+    cr_assert(zero(int, setrlimit(RLIMIT_NOFILE, &before)));
+    cr_expect(not(is_made));
+    cr_expect(eq(int, error, EMFILE));
 }
