@@ -6,6 +6,7 @@
 #include "node/shell/fetch/chunk_store.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static uint64_t free_bytes(const struct downloads *self, const struct file_id *f
     return room > promised ? room - promised : 0;
 }
 
-/* What an earlier run left: a descriptor, or -1. */
+/* What an earlier run left: a descriptor, or -1 with errno. */
 static int open_partial(const struct downloads *self, const struct listed_download *item)
 {
     char partial_name[PARTIAL_NAME_SIZE];
@@ -79,20 +80,22 @@ static int open_partial(const struct downloads *self, const struct listed_downlo
     int size = asprintf(&path, "%s/%s", self->config.temp, partial_name);
     assert(size >= 0);
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int error = errno;
     free(path);
     free(base);
+    errno = error;
     return fd;
 }
 
-/* False when it may hold chunks that it does not tell: the map of a complete one is dropped before it gets
- * its name. */
+/* False when it may hold chunks that it does not tell: it cannot be read now, or the map of a complete one
+ * was dropped before it got its name. */
 static bool look_at_partial(const struct downloads *self, const struct listed_download *item,
                             struct chunk_map *saved)
 {
     int fd = open_partial(self, item);
     struct chunk_store *store = NULL;
     if (fd < 0)
-        return true;
+        return errno == ENOENT || errno == ENOTDIR;
     if (!chunk_store_open_reader(fd, &store)) {
         struct stat status;
         bool is_empty = fstat(fd, &status) == 0 && status.st_size == 0;

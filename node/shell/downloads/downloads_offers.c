@@ -188,7 +188,8 @@ static void tell_landed(struct downloads_offers *self, const char *name)
     char *path = NULL;
     int size = asprintf(&path, "%s/%s", self->downloads->config.folder, name);
     assert(size >= 0);
-    struct downloads_landing landing = {.path = path, .fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+    struct downloads_landing landing = {.path = path,
+                                        .fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
     if (landing.fd >= 0 && events->landed)
         events->landed(events->owner, &landing);
     if (landing.fd >= 0)

@@ -64,8 +64,7 @@ struct fetch;
 struct chunk_store;
 
 /* Opens the partial file that the config names, and reads what it says. Waits for the disk, so it may be
- * called on a worker. *ret_store is for fetch_begin(), or to be
- * closed. */
+ * called on a worker. *ret_store is for fetch_begin(), or to be closed. */
 enum fetch_start fetch_open_store(const struct fetch_config *config, struct chunk_store **ret_store,
                                   uint64_t *ret_needed, uint64_t *ret_free);
 
