@@ -44,6 +44,8 @@ class Wording(EndToEnd):
     def test_what_is_not_found_comes_with_a_hint(self):
         for run in (self.get, self.ask):
             self.assert_said(run("PLAIN.txt"), 1, "exact", "/", "zsearch")
+            self.assert_said(run("plai?.txt"), 1, "--glob")
+        self.assertNotIn("--glob", self.get("--glob", "nothing*").stderr)
 
     def test_a_name_that_begins_with_a_dash(self):
         self.assert_said(self.get("-dash.txt"), 2, "--")
@@ -93,6 +95,10 @@ class Wording(EndToEnd):
         self.assert_said(result, 0, "2 files", "already here")
         self.assertNotIn("/s", result.stderr)
         self.assert_said(self.get("--glob", "*/1"), 0, "1 file,", "already here")
+
+    def test_a_part_that_took_more_than_itself_says_what_its_rate_counts(self):
+        self.assert_said(self.get("--range", "1-2", "-o", "-", "plain.txt"), 0, "plain.txt: 2 B, 5 B fetched in ")
+        self.assertNotIn("fetched", self.get("-o", self.world.path("whole"), "plain.txt").stderr)
 
     def test_where_nothing_is_kept_nobody_is_told_so(self):
         fake = "127.0.0.1:1"

@@ -129,6 +129,7 @@ static bool has_space(struct folder *self)
 {
     struct statvfs fs;
     uint64_t needed = 0;
+    char missing[SIZE_TEXT_SIZE];
     for (size_t i = 0; i < catalogue_count(self->gathered.catalogue); i++) {
         const struct catalogue_file *file = catalogue_at(self->gathered.catalogue, i);
         if (!folder_is_small(file))
@@ -138,9 +139,10 @@ static bool has_space(struct folder *self)
     }
     if (fstatvfs(self->root_fd, &fs) != 0 || needed <= (uint64_t)fs.f_bavail * fs.f_frsize)
         return true;
+    size_format(needed - (uint64_t)fs.f_bavail * fs.f_frsize, missing);
     output_error(self->output,
-                 "no space in %s: %llu bytes are missing; free some or choose another folder with -d",
-                 self->root, (unsigned long long)(needed - (uint64_t)fs.f_bavail * fs.f_frsize));
+                 "no space in %s: %s more are needed; free some or choose another folder with -d", self->root,
+                 missing);
     return false;
 }
 

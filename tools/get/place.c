@@ -16,7 +16,8 @@ bool place_make_folder(struct output *output, const char *path)
 {
     if (folders_make(path, 0777))
         return true;
-    output_error(output, "cannot make the folder %s: %s; choose another with -d", path, strerror(errno));
+    output_error(output, "cannot make the folder %s: %s; choose another with -d or -o", path,
+                 strerror(errno));
     return false;
 }
 

@@ -224,17 +224,27 @@ static void print_totals(struct progress *self)
     }
 }
 
+/* What the last line calls the file: stdout has no name that tells anything. */
+static char *shown_path(const struct progress_file *file)
+{
+    return file->name ? path_of(file) : text_escape(name_base(text_of(file->wire_name)));
+}
+
 static void print_end(struct progress *self, const struct download_progress *figures, double seconds)
 {
-    char size[SIZE_TEXT_SIZE], rate[SIZE_TEXT_SIZE];
+    char size[SIZE_TEXT_SIZE], received[SIZE_TEXT_SIZE], rate[SIZE_TEXT_SIZE],
+        fetched[SIZE_TEXT_SIZE + 16] = "";
     size_format(wanted_bytes(&self->file), size);
+    size_format(figures->received_bytes, received);
+    if (strcmp(size, received) != 0) /* an earlier run had a part of it, or whole chunks hold a range */
+        snprintf(fetched, sizeof fetched, ", %s fetched", received);
     rate_format(seconds > 0 ? (uint64_t)((double)figures->received_bytes / seconds) : figures->received_bytes,
                 rate);
-    char *path = path_of(&self->file);
+    char *path = shown_path(&self->file);
     if (json_array_size(self->totals) == 0) /* it is empty, or all of it was in an older version */
         output_note(self->output, "%s: %s in %.2f s, nothing had to be fetched", path, size, seconds);
     else
-        output_note(self->output, "%s: %s in %.2f s, %s, from %zu %s", path, size, seconds, rate,
+        output_note(self->output, "%s: %s%s in %.2f s, %s, from %zu %s", path, size, fetched, seconds, rate,
                     json_array_size(self->totals),
                     plural(json_array_size(self->totals), "source", "sources"));
     free(path);

@@ -73,9 +73,11 @@ void resolve_hint_unproven(struct output *output)
     output_note(output, "a node that is slow, or still reads its files, cannot say no: try again");
 }
 
-static void give_hint(struct output *output, bool is_proven)
+static void give_hint(struct output *output, bool is_proven, const char *text)
 {
-    if (is_proven)
+    if (is_proven && strpbrk(text, "*?["))
+        output_note(output, "a name must be exact: --glob takes it as a pattern");
+    else if (is_proven)
         output_note(
             output,
             "a name must be exact, upper and lower case too, and a folder ends with /; 'zsearch' finds "
@@ -90,7 +92,7 @@ static void report_missing(struct output *output, const struct message_search_do
     output_exit(output, unproven ? EXIT_INCOMPLETE : EXIT_NOT_FOUND);
     output_reason(output, "'%s' not found: asked %u, positive %u, negative %u, silent %u, skipped %u", text,
                   counts->asked, counts->positive, counts->negative, counts->silent, counts->skipped);
-    give_hint(output, unproven == 0);
+    give_hint(output, unproven == 0, text);
 }
 
 bool resolve_search(struct link *link, struct search *search)
@@ -452,7 +454,7 @@ bool resolve_by_nodes(struct output *output, const struct endpoint *nodes, size_
         size_t silent_count = count_silent(&inquiry);
         output_exit(output, silent_count ? EXIT_INCOMPLETE : EXIT_NOT_FOUND);
         output_reason(output, "'%s' not found: asked %zu, silent %zu", text, node_count, silent_count);
-        give_hint(output, silent_count == 0);
+        give_hint(output, silent_count == 0, text);
         return false;
     }
     output_exit(output, EXIT_AMBIGUOUS);

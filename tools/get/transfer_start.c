@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/get/transfer_private.h"
 
+#include "tools/cli/value.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,12 +34,15 @@ static void tell_start_failed(struct transfers *self, enum fetch_start start, in
 {
     const struct site site = transfer_site(self);
     const char *where = self->name ? self->shown_folder : "the temporary folder";
-    const char *cure = self->name ? "choose another folder with -d" : "set $TMPDIR to another folder";
-    if (start == FETCH_NO_SPACE)
-        output_error(self->output, "no space in %s: %llu bytes are missing; free some or %s", where,
-                     (unsigned long long)(needed - room), cure);
-    else if (!existing_tell_bad_partial(&site))
+    const char *cure = self->name ? "choose another folder with -d or -o" : "set $TMPDIR to another folder";
+    char missing[SIZE_TEXT_SIZE];
+    if (start == FETCH_NO_SPACE) {
+        size_format(needed - room, missing);
+        output_error(self->output, "no space in %s: %s more are needed; free some or %s", where, missing,
+                     cure);
+    } else if (!existing_tell_bad_partial(&site)) {
         output_error(self->output, "cannot write in %s: %s; %s", where, strerror(error), cure);
+    }
 }
 
 enum waiting {
