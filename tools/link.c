@@ -27,7 +27,9 @@ bool link_find(struct output *output, enum socket_role role, const struct endpoi
     struct address_list addresses;
     const char *problem = endpoint_resolve(endpoint, timeout_ms, &addresses);
     if (problem) {
-        output_error(output, "cannot find the %s %s: %s", name_of(role), endpoint->host, problem);
+        output_error(output, "cannot find the %s %s: %s; %s", name_of(role), endpoint->host, problem,
+                     role == SOCKET_BROKER_CLIENT ? "name another with --broker"
+                                                  : "'zpeers' lists the nodes");
         return false;
     }
     *ret_address = address_choose(&addresses, left_ms(start_ms, timeout_ms));

@@ -180,8 +180,10 @@ static void report(struct output *output, const struct link *link, struct search
         if (counts.silent > 0 || counts.positive > 0) {
             output_exit(output, EXIT_INCOMPLETE);
             uint64_t count = (uint64_t)counts.silent + counts.positive;
-            output_reason(output, "not found, but %llu %s gave no usable answer", (unsigned long long)count,
-                          plural(count, "node", "nodes"));
+            output_reason(
+                output,
+                "not found, but %llu %s gave no usable answer: slow, or still reading files; try again",
+                (unsigned long long)count, plural(count, "node", "nodes"));
         } else {
             output_exit(output, EXIT_NOT_FOUND);
         }
