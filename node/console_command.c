@@ -243,8 +243,10 @@ static bool is_line_clean(struct text line)
 
 static char *usage(const struct console_row *row)
 {
-    return format("usage: %.*s%s%s; for example: %s", (int)strcspn(row->names, " "), row->names,
-                  row->operands[0] ? " " : "", row->operands, row->example);
+    if (!row->operands[0])
+        return format("usage: %.*s, alone", (int)strcspn(row->names, " "), row->names);
+    return format("usage: %.*s %s; for example: %s", (int)strcspn(row->names, " "), row->names, row->operands,
+                  row->example);
 }
 
 static char *problem_of_unknown(const char *name)

@@ -118,7 +118,9 @@ static uint64_t tick_tracker(struct console *self, uint64_t now_ms)
         console_print(self, "nodes       %u", status.nodes);
         console_print(self, "up          %s", up);
     } else {
-        console_say(self, "the broker does not answer: is it running? Is the address right?");
+        console_say(
+            self, "the broker does not answer: is it running? Is the address right? It comes from --broker, "
+                  "$ZSWARM_BROKER or the config file, in this order");
     }
     console_end(self);
     return UINT64_MAX;

@@ -14,7 +14,7 @@ struct meant_nodes {
     struct optional_node_id but;
     struct peers_ask *ask; /* NULL once it is over */
     char *problem;
-    bool is_nobody;
+    bool is_nobody, is_but_meant;
     struct meant_node *nodes;
     size_t count;
 };
@@ -57,10 +57,13 @@ void meant_nodes_destroy(struct meant_nodes **self_p)
     *self_p = NULL;
 }
 
+static bool is_but(const struct meant_nodes *self, const struct source_entry *node)
+{
+    return self->but.is_present && node_id_equal(&self->but.id, &node->node);
+}
+
 static bool is_meant(const struct meant_nodes *self, const struct source_entry *node)
 {
-    if (self->but.is_present && node_id_equal(&self->but.id, &node->node))
-        return false;
     return self->target.has_host ? host_equal(&node->host, &self->target.host)
                                  : text_equal(node->name, text_of(self->target.name));
 }
@@ -70,7 +73,8 @@ static char *describe_nobody(const struct meant_nodes *self)
     char host[HOST_TEXT_SIZE], *text = NULL;
     host_format(&self->target.host, host);
     int size =
-        self->target.has_host
+        self->is_but_meant ? asprintf(&text, "that is this node itself: 'peers' lists the others")
+        : self->target.has_host
             ? asprintf(&text, "the broker knows no node at %s: 'peers' lists the nodes; or give its port",
                        host)
             : asprintf(&text, "no node is called '%s': 'peers' lists the nodes", self->target.name);
@@ -86,7 +90,11 @@ uint64_t meant_nodes_tick(struct meant_nodes *self, uint64_t now_ms)
     size_t count;
     const struct listed_peer *peers = peers_ask_peers(self->ask, &count);
     for (size_t i = 0; i < count; i++) {
-        if (is_meant(self, &peers[i].source))
+        if (!is_meant(self, &peers[i].source))
+            continue;
+        if (is_but(self, &peers[i].source))
+            self->is_but_meant = true;
+        else
             add(self, &peers[i].source.host, peers[i].source.port, peers[i].source.name);
     }
     const char *problem = peers_ask_problem(self->ask);

@@ -137,7 +137,7 @@ class Piped(EndToEnd):
             "pause x": "'x' is not a number", "pause 7": "no download 7", "cancel all": "there is none",
             "limit up fast": "'fast' is not a rate", "limit sideways 1M": "neither up nor down", "limit up": "usage: limit",
             "share /nonexistent": "No such file or directory", "unshare /nonexistent": "is not shared",
-            "push nothing two": "'nothing' is neither a file", "push own.txt nobody": "no node is called 'nobody'",
+            "push nothing two": "'nothing' is neither a file", "push own.txt nobody": "no node is called 'nobody'", "push own.txt one": "that is this node itself",
             "push own.txt two x": "not an IP address", "help xyzzy": "no command 'xyzzy'",
             b"get \x00": "control characters", b"get \xff\xfe": "not UTF-8", "get \x1b[2J": "control characters",
             "x" * 30000: "more than 20000 bytes",

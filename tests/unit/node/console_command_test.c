@@ -113,7 +113,7 @@ Test(console_command, what_is_wrong_is_one_line_with_the_cure)
         {"z", "! no command 'z': 'help' lists all"},
         {"aaaaaaaaaaaaaaaaaaaaaaaa", "! no command 'aaaaaaaaaaaaaaaaaaaaaaaa': 'help' lists all"},
         {"search", "! usage: search TEXT; for example: search annual report"},
-        {"quit now", "! usage: quit; for example: quit"},
+        {"quit now", "! usage: quit, alone"},
         {"push a", "! usage: push FILE NODE; for example: push report.pdf 192.168.1.20 9123"},
         {"get \"a", "! a quote is not closed: close it, or put a backslash before it"},
         {"get don't", "! a quote is not closed: close it, or put a backslash before it"},
