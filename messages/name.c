@@ -60,14 +60,52 @@ char *name_clean(const char *path)
     return text_copy((struct text){clean, used});
 }
 
-char *name_numbered(const char *name, unsigned number)
+/* Bytes of a name before its extension. */
+static size_t stem_size_of(const char *name)
 {
     struct text base = name_base(text_of(name));
     const char *dot = memrchr(base.bytes, '.', base.size);
     /* A dot in front hides the file, it begins no extension. */
-    size_t stem_size = dot && dot != base.bytes ? (size_t)(dot - name) : strlen(name);
+    return dot && dot != base.bytes ? (size_t)(dot - name) : strlen(name);
+}
+
+char *name_numbered(const char *name, unsigned number)
+{
+    size_t stem_size = stem_size_of(name);
     char *numbered = NULL;
     int size = asprintf(&numbered, "%.*s (%u)%s", (int)stem_size, name, number, name + stem_size);
+    assert(size > 0);
+    return numbered;
+}
+
+/* The largest part of a text that is no longer than `size_max` and ends between two characters. */
+static size_t whole_characters(const char *utf8, size_t size_max)
+{
+    while (size_max > 0 && ((unsigned char)utf8[size_max] & 0xc0) == 0x80)
+        size_max--;
+    return size_max;
+}
+
+char *name_numbered_entry(const char *name, size_t above_size, unsigned number)
+{
+    char tail[NAME_SIZE_MAX + sizeof " (4294967295)"];
+    struct text base = name_base(text_of(name));
+    size_t begin = (size_t)(base.bytes - name), end = stem_size_of(name), used = above_size + begin;
+    size_t room = used < NAME_SIZE_MAX ? NAME_SIZE_MAX - used : 0;
+    room = room < NAME_ENTRY_SIZE_MAX ? room : NAME_ENTRY_SIZE_MAX;
+    size_t tail_size = (size_t)snprintf(tail, sizeof tail, " (%u)%s", number, name + end);
+    if (tail_size >= room) { /* what leaves nothing before it is no extension */
+        tail_size = (size_t)snprintf(tail, sizeof tail, " (%u)", number);
+        end = strlen(name);
+    }
+    if (tail_size >= room)
+        return NULL;
+    if (end - begin > room - tail_size)
+        end = begin + whole_characters(base.bytes, room - tail_size);
+    if (end == begin)
+        return NULL;
+    char *numbered = NULL;
+    int size = asprintf(&numbered, "%.*s%s", (int)end, name, tail);
     assert(size > 0);
     return numbered;
 }

@@ -8,6 +8,9 @@
 
 #define NAME_SIZE_MAX 1024
 
+/* What a folder entry may be called: NAME_MAX of Linux. */
+#define NAME_ENTRY_SIZE_MAX 255
+
 /*
  * True for 1..1024 bytes of clean UTF-8, `/` between components, none of which is empty, `.` or
  * `..`. Nothing else from the network may become part of a path.
@@ -25,5 +28,12 @@ char *name_clean(const char *path);
 
 /* `name` with ` (number)` before the extension of its base name; malloc'd. "a/b.tar" -> "a/b (2).tar". */
 char *name_numbered(const char *name, unsigned number);
+
+/*
+ * The same for a file on disk, in folders whose path takes another `above_size` bytes: the base name is cut
+ * before its extension until a folder takes it and the whole name is valid. NULL when nothing would be left
+ * of it.
+ */
+char *name_numbered_entry(const char *name, size_t above_size, unsigned number);
 
 #endif

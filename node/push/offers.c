@@ -208,7 +208,7 @@ static bool is_name_allowed(struct text name)
     for (size_t i = 0; i <= name.size; i++) {
         if (i < name.size && name.bytes[i] != '/')
             continue;
-        if (name.bytes[begin] == '.' || i - begin > OFFERS_COMPONENT_SIZE_MAX)
+        if (name.bytes[begin] == '.' || i - begin > NAME_ENTRY_SIZE_MAX)
             return false;
         begin = i + 1;
     }

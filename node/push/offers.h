@@ -42,9 +42,6 @@
 /* HAVE gathers what was saved in this time: a run costs 10 bytes, a message 60. */
 #define OFFERS_HAVE_MS 50
 
-/* What a folder entry may be called: NAME_MAX of Linux. */
-#define OFFERS_COMPONENT_SIZE_MAX 255
-
 /* What a file costs on disk beyond its bytes: they come in blocks of this many, an empty file has one, and so
  * has a folder. */
 #define OFFERS_BLOCK_BYTES 4096

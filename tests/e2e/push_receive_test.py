@@ -127,6 +127,22 @@ class Whole(Pushes):
             self.assert_stored(pusher.push(SharedFile("d/x.tar", data)), name)
         self.assertEqual((self.share / "d/x.tar").read_bytes(), b"mine")
 
+    def test_a_number_fits_into_the_longest_name(self):
+        pusher = self.pusher(self.receiver())
+        for size in (3 * CHUNK, 0):
+            entry = "é" * 125 + "x.bin" if size else "e" * 255
+            for i in range(3 if size else 1):
+                offer = pusher.push(SharedFile(f"d/{entry}", random_bytes(size, seed=i + 1)))
+                self.assert_stored(offer, ["d/" + entry, f"d/{'é' * 123} (2).bin", f"d/{'é' * 123} (3).bin"][i])
+
+    def test_a_name_that_no_number_fits_into_is_an_error_of_that_push(self):
+        pusher = self.pusher(self.receiver())
+        longest = "d/" * 511 + "xy"
+        self.assert_stored(pusher.push(SharedFile(longest, b"first")), longest)
+        for data in (b"second", b""):
+            self.assertEqual(pusher.push(SharedFile(longest, data)).error.code, zsp.INTERNAL)
+        self.assert_stored(pusher.push(SharedFile("more", b"third")), "more")
+
     def test_it_is_served_and_found_soon_after(self):
         broker = self.world.broker()
         node = self.receiver(broker=broker)

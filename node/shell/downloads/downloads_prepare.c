@@ -42,8 +42,8 @@ static void look(struct preparation *self)
     enum look found = folder_fd >= 0 ? LOOK_DIFFERENT : LOOK_NONE;
     for (; found == LOOK_DIFFERENT && self->look_number <= PUBLISH_NUMBER_MAX; self->look_number++) {
         char *name = self->look_number == 1 ? text_copy(text_of(self->target))
-                                            : name_numbered(self->target, self->look_number);
-        found = look_at(folder_fd, name, self->fetch.download.size, &self->same_fd);
+                                            : name_numbered_entry(self->target, 0, self->look_number);
+        found = name ? look_at(folder_fd, name, self->fetch.download.size, &self->same_fd) : LOOK_NONE;
         free(name);
         if (found == LOOK_SAME_SIZE)
             break;

@@ -108,7 +108,7 @@ static void on_hashed(void *owner, struct file_hash_result *result)
         self->look_number++;
         return;
     }
-    char *name = name_numbered(self->target, self->look_number);
+    char *name = name_numbered_entry(self->target, 0, self->look_number);
     if (self->look_number > 1) {
         free(self->target);
         self->target = name;

@@ -54,11 +54,15 @@ char *target_renamed(const char *target, const char *base)
 }
 
 /* 0, or an errno; *ret_base is the name that it got. */
-static int make_empty_in(int folder_fd, const char *base, char **ret_base)
+static int make_empty_in(int folder_fd, const char *target, char **ret_base)
 {
+    const char *base = target_base(target);
     for (unsigned number = 1; number <= PUBLISH_NUMBER_MAX; number++) {
-        char *name = number == 1 ? text_copy(text_of(base)) : name_numbered(base, number);
+        char *name =
+            number == 1 ? text_copy(text_of(base)) : name_numbered_entry(base, prefix_size(target), number);
         struct stat status;
+        if (!name)
+            return ENAMETOOLONG;
         int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
         int error = fd >= 0 ? 0 : errno;
         if (fd >= 0)
@@ -81,7 +85,7 @@ static int make_empty_below(int root_fd, const char *target, char **ret_base)
 {
     char *below = target_below(target), *base = NULL;
     int folder_fd = landing_open_folder(root_fd, below);
-    int error = folder_fd < 0 ? errno : make_empty_in(folder_fd, target_base(target), &base);
+    int error = folder_fd < 0 ? errno : make_empty_in(folder_fd, target, &base);
     if (!error && (!landing_sync_folder(folder_fd) || (*below && !landing_sync_above(root_fd, below))))
         error = errno;
     if (folder_fd >= 0)

@@ -17,8 +17,9 @@ struct chunk_store {
     struct file_id id;
     struct file_attributes attributes;
     int folder_fd, fd;
-    int temp_fd; /* where the partial file is; may be folder_fd */
-    char *below; /* folders between `folder_fd` and the target; NULL: none, or they are made */
+    int temp_fd;       /* where the partial file is; may be folder_fd */
+    char *below;       /* folders between `folder_fd` and the target; NULL: none, or they are made */
+    size_t above_size; /* bytes of the name before `name` */
     char name[PARTIAL_NAME_SIZE];
     char partial_name[PARTIAL_NAME_SIZE]; /* empty when unnamed */
     struct chunk_map claims;

@@ -78,6 +78,7 @@ void chunk_store_set_below(struct chunk_store *self, const char *below)
     free(self->below);
     self->below = strdup(below);
     assert(self->below);
+    self->above_size = *below ? strlen(below) + 1 : 0;
 }
 
 /* The name once, and first: bytes that no name leads to are lost. */
@@ -133,11 +134,9 @@ static bool sync_folders(const struct chunk_store *self)
 static int rename_numbered(struct chunk_store *self, int fd, const char *from)
 {
     for (unsigned number = 2; number <= PUBLISH_NUMBER_MAX; number++) {
-        char *numbered = name_numbered(self->name, number);
-        assert(numbered);
-        int error = strlen(numbered) < PARTIAL_NAME_SIZE
-                        ? rename_open(fd, self->temp_fd, from, self->folder_fd, numbered, false)
-                        : ENAMETOOLONG;
+        char *numbered = name_numbered_entry(self->name, self->above_size, number);
+        int error =
+            numbered ? rename_open(fd, self->temp_fd, from, self->folder_fd, numbered, false) : ENAMETOOLONG;
         if (error == 0)
             snprintf(self->name, sizeof self->name, "%s", numbered);
         free(numbered);

@@ -89,3 +89,55 @@ Test(name, numbers_go_before_the_extension_of_the_base)
     expect_numbered("a/.hidden", 2, "a/.hidden (2)");
     expect_numbered("ends.", 2, "ends (2).");
 }
+
+/* `begin`, then `fill` up to `size` bytes in all, then `end`; malloc'd. */
+static char *long_name(const char *begin, const char *fill, size_t size, const char *end)
+{
+    char name[NAME_SIZE_MAX + 1];
+    size_t used = strlen(begin);
+    memcpy(name, begin, used);
+    for (; used + strlen(fill) + strlen(end) <= size; used += strlen(fill))
+        memcpy(name + used, fill, strlen(fill));
+    memcpy(name + used, end, strlen(end) + 1);
+    return strdup(name);
+}
+
+/* Takes both. */
+static void expect_entry(char *name, size_t above_size, char *expected)
+{
+    char *numbered = name_numbered_entry(name, above_size, 2);
+    cr_expect(numbered && strcmp(numbered, expected) == 0, "%s instead of %s", numbered, expected);
+    free(numbered);
+    free(name);
+    free(expected);
+}
+
+Test(name, a_numbered_entry_is_cut_before_its_extension_until_a_folder_takes_it)
+{
+    expect_entry(strdup("a/b.tar"), 0, strdup("a/b (2).tar"));
+    expect_entry(strdup(".hidden"), 0, strdup(".hidden (2)"));
+    expect_entry(long_name("a/", "x", 2 + 251, ".tar"), 0, long_name("a/", "x", 2 + 255, " (2).tar"));
+    expect_entry(long_name("a/", "x", 2 + 252, ".tar"), 0, long_name("a/", "x", 2 + 255, " (2).tar"));
+    expect_entry(long_name("a/", "x", 2 + 255, ""), 0, long_name("a/", "x", 2 + 255, " (2)"));
+}
+
+Test(name, a_numbered_entry_is_cut_between_characters)
+{
+    expect_entry(long_name("", "\u00e9", 254, ""), 0, long_name("", "\u00e9", 254, " (2)"));
+    expect_entry(long_name("x", "\u20ac", 255, ""), 0, long_name("x", "\u20ac", 255, " (2)"));
+}
+
+Test(name, what_leaves_no_room_before_it_is_no_extension)
+{
+    expect_entry(long_name("a.", "x", 255, ""), 0, long_name("a.", "x", 255, " (2)"));
+}
+
+Test(name, a_numbered_entry_never_makes_a_name_that_is_too_long)
+{
+    expect_entry(strdup("abcdef.tar"), NAME_SIZE_MAX - 10, strdup("ab (2).tar"));
+    expect_entry(strdup("abcdef.tar"), NAME_SIZE_MAX - 8, strdup("abcd (2)"));
+    expect_entry(strdup("abcdef.tar"), NAME_SIZE_MAX - 5, strdup("a (2)"));
+    cr_expect(name_numbered_entry("abcdef.tar", NAME_SIZE_MAX - 4, 2) == NULL);
+    cr_expect(name_numbered_entry("abcdef.tar", NAME_SIZE_MAX, 2) == NULL);
+    cr_expect(name_numbered_entry("\u20ac", NAME_SIZE_MAX - 6, 2) == NULL);
+}

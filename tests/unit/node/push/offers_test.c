@@ -4,6 +4,7 @@
  * room for, or one stranger takes the room of all; a pusher is told of chunks that were here before, twice,
  * under an old rid or after STORED; the end of one is taken for the end of another, or of a session.
  */
+#include "messages/name.h"
 #include "tests/unit/node/push/offers_world.h"
 
 /* Taking and refusing. */
@@ -62,10 +63,10 @@ Test(offers, an_empty_file_is_created_and_then_stored)
 
 Test(offers, a_name_that_hides_or_that_no_folder_takes_is_denied)
 {
-    char long_name[OFFERS_COMPONENT_SIZE_MAX + 4];
+    char long_name[NAME_ENTRY_SIZE_MAX + 4];
     memset(long_name, 'x', sizeof long_name);
     memcpy(long_name, "a/", 2);
-    long_name[OFFERS_COMPONENT_SIZE_MAX + 3] = '\0';
+    long_name[NAME_ENTRY_SIZE_MAX + 3] = '\0';
     const char *const names[] = {".profile", "a/.ssh/keys", ".git/x", "a/..b", long_name};
     struct world w = world_new();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -75,7 +76,7 @@ Test(offers, a_name_that_hides_or_that_no_folder_takes_is_denied)
         ASSERT_STORY(&w, "7:ERROR rid 9 denied, 7:over");
     }
     struct file_entry file = file_of(5 * MIB, 1);
-    long_name[OFFERS_COMPONENT_SIZE_MAX + 2] = '\0';
+    long_name[NAME_ENTRY_SIZE_MAX + 2] = '\0';
     file.name = text_of(long_name);
     say_file(&w, 7, 9, &file);
     ASSERT_STORY(&w, "7:OFFER_OK rid 9 missing 80, 7:join");
