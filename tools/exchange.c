@@ -73,6 +73,12 @@ void exchange_destroy(struct exchange **self_p)
     *self_p = NULL;
 }
 
+void exchange_connect_within(struct exchange *self, uint64_t time_ms)
+{
+    if (time_ms < EXCHANGE_CONNECT_MS_MAX)
+        self->connect_deadline_ms = clock_now_ms() + time_ms;
+}
+
 /* A reply that came before its request was sent has made that request needless. */
 void exchange_send(struct exchange *self, const struct message *message)
 {

@@ -20,13 +20,16 @@ struct exchange;
 enum exchange_result {
     EXCHANGE_MESSAGE,
     EXCHANGE_DEADLINE,    /* nothing came; also when never connected so far */
-    EXCHANGE_UNREACHABLE, /* no connection within EXCHANGE_CONNECT_MS_MAX */
+    EXCHANGE_UNREACHABLE, /* no connection in the time for it */
     EXCHANGE_LOST,        /* the other end closed the connection */
 };
 
 /* `role` is SOCKET_BROKER_CLIENT or SOCKET_PEER_CLIENT. NULL with errno. After process_start(). */
 struct exchange *exchange_new(enum socket_role role, const struct host *host, uint16_t port);
 void exchange_destroy(struct exchange **self_p);
+
+/* For who has less time than that: no connection is waited for any longer than this. */
+void exchange_connect_within(struct exchange *self, uint64_t time_ms);
 
 /* Sent as soon as there is a connection, while exchange_wait() runs. What could not be sent yet is replaced.
  */

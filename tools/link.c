@@ -47,6 +47,8 @@ bool link_open(struct link *self, struct output *output, enum socket_role role,
     self->exchange = exchange_new(role, &address.host, address.port);
     if (!self->exchange)
         output_error(output, "cannot open a socket: %s", strerror(errno));
+    else
+        exchange_connect_within(self->exchange, link_left_ms(self));
     return self->exchange;
 }
 
