@@ -127,6 +127,7 @@ static void join(struct downloads_offers *self, const struct offers_effect *effe
                                 .address = self->address};
     self->pushings = pushing;
     struct runner *runner = downloads_runner_by_id(self->downloads, &effect->file.id);
+    offers_on_running(self->offers, &effect->file.id, runner);
     if (runner)
         start_source(self, pushing, runner);
 }
