@@ -10,10 +10,8 @@
 #include "tools/cli/value.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define SHOW_MS 500

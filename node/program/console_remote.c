@@ -8,7 +8,6 @@
 #include "tools/cli/value.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

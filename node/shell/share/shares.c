@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* A batch is written when the first of it has waited this long: at most that much is hashed twice after a
  * crash. */
