@@ -13,7 +13,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+/* How long another program may take to write one small file, on a busy machine; and how often we look. */
+#define LOCK_WAIT_MS 250
+#define LOCK_STEP_MS 5
 
 void landing_init(struct landing *self, int root_fd)
 {
@@ -168,6 +173,18 @@ enum landing_result landing_look(struct landing *self, const struct landing_file
     return is_same ? LANDING_OK : LANDING_DIFFERENT;
 }
 
+/* Who has the lock writes the same small file, which is soon done, or downloads it by itself. */
+static bool lock_soon(int fd)
+{
+    const struct timespec step = {.tv_nsec = LOCK_STEP_MS * 1000000};
+    for (unsigned waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += LOCK_STEP_MS) {
+        if (errno != EWOULDBLOCK || waited_ms >= LOCK_WAIT_MS)
+            return false;
+        nanosleep(&step, NULL);
+    }
+    return true;
+}
+
 /*
  * An earlier run may have left the partial file half written, and another program may be writing the very
  * same bytes; what is not a plain file of one name is not ours to write to.
@@ -183,8 +200,7 @@ static int open_partial(const struct landing *self, const char *name, bool *ret_
     struct stat status;
     if (fd < 0)
         return -1;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
-        flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 && lock_soon(fd))
         return fd;
     close(fd);
     errno = EBUSY;

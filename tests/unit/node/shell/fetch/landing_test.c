@@ -14,7 +14,9 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <sys/file.h>
+#include <sys/time.h>
 
 #define TIME_MS UINT64_C(1600000000123)
 
@@ -240,6 +242,29 @@ Test(landing, a_partial_file_that_another_program_holds_is_left_to_it)
     cr_expect(eq(int, errno, EBUSY));
     close(fd);
     cr_expect(eq(int, write_file(&file, "right"), LANDING_OK));
+}
+
+static int held_fd;
+
+static void let_go(int number)
+{
+    (void)number;
+    flock(held_fd, LOCK_UN);
+}
+
+Test(landing, who_writes_the_same_file_just_now_is_waited_for)
+{
+    struct landing_file file = file_of("x", "right");
+    struct itimerval soon = {.it_value.tv_usec = 20000};
+    folder_write(&folder, partial_of(&file), "rig");
+    held_fd = open(folder_path(&folder, partial_of(&file)), O_RDONLY | O_CLOEXEC);
+    cr_assert(eq(int, flock(held_fd, LOCK_EX), 0));
+    signal(SIGALRM, let_go);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    cr_expect(eq(int, write_file(&file, "right"), LANDING_OK));
+    cr_expect(eq(int, landing_publish(&landing, &file, false), LANDING_OK));
+    cr_expect(holds("x", "right"));
+    close(held_fd);
 }
 
 Test(landing, a_file_where_a_folder_should_be_is_an_error)
