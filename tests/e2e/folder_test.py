@@ -294,6 +294,16 @@ class Existing(Folder):
         self.assert_exit(self.get(broker, "--force", "tree/"), 0)
         self.assert_landed(TREE)
 
+    def test_many_large_files_that_are_different_or_in_the_way_keep_none_of_the_others_back(self):
+        tree = {f"tree/{folder}/{i}.bin": random_bytes(70000, i) for folder in "abc" for i in range(5)}
+        broker, _ = self.network(tree)
+        mine = {"tree/a": b"a file", **{f"tree/b/{i}.bin": b"mine" for i in range(4)}}
+        self.world.share("out", mine)
+        result = self.get(broker, "tree/")
+        self.assert_exit(result, 2)
+        self.assertNotIn("missing", result.stderr)
+        self.assert_landed({**mine, **{k: v for k, v in tree.items() if k.startswith("tree/c/") or k == "tree/b/4.bin"}})
+
     def test_a_folder_or_file_in_the_way_is_an_error_and_the_others_are_fetched(self):
         broker, _ = self.network(SMALL)
         self.world.share("out", {"tree/a": b"a file", "tree/b/1.txt/x": b"a folder"})

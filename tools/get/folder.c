@@ -20,7 +20,7 @@
 /* A file takes whole blocks of the file system. */
 #define DISK_BLOCK_SIZE 4096
 
-/* Large files in a row that could not be had: the rest is not tried. */
+/* Large files in a row for which sources or disk gave out: the rest is not tried. */
 #define FAILURES_MAX 3
 
 bool folder_is_small(const struct catalogue_file *file)
@@ -146,8 +146,10 @@ static bool has_space(struct folder *self)
     return false;
 }
 
-static void fetch_large(struct folder *self, struct catalogue_file *file)
+/* As transfers_fetch_below(). */
+static bool fetch_large(struct folder *self, struct catalogue_file *file)
 {
+    bool may_go_on = true;
     struct target *target = calloc(1, sizeof *target);
     char *path = folder_of(file), *shown = NULL;
     assert(target);
@@ -163,13 +165,14 @@ static void fetch_large(struct folder *self, struct catalogue_file *file)
         for (unsigned i = 0; i < file->source_count; i++)
             target->sources[target->source_count++] = self->gathered.nodes[file->sources[i]];
         uint64_t count = self->tally.file_count;
-        transfers_fetch_below(self->transfers, target, fd, shown, &self->tally);
+        may_go_on = transfers_fetch_below(self->transfers, target, fd, shown, &self->tally);
         file->state = self->tally.file_count > count ? FILE_DONE : FILE_FAILED;
         close(fd);
     }
     free(shown);
     free(path);
     free(target);
+    return may_go_on;
 }
 
 static void fetch_large_files(struct folder *self)
@@ -181,8 +184,7 @@ static void fetch_large_files(struct folder *self)
             continue;
         if (transfers_is_interrupted(self->transfers) || failure_count == FAILURES_MAX)
             return;
-        fetch_large(self, file);
-        failure_count = file->state == FILE_DONE ? 0 : failure_count + 1;
+        failure_count = fetch_large(self, file) ? 0 : failure_count + 1;
     }
 }
 

@@ -325,11 +325,11 @@ void transfers_fetch(struct transfers *self, const char *text, const struct targ
     forget_target(self);
 }
 
-void transfers_fetch_below(struct transfers *self, const struct target *target, int folder_fd,
+bool transfers_fetch_below(struct transfers *self, const struct target *target, int folder_fd,
                            const char *shown_folder, struct tally *tally)
 {
     if (!is_fetchable(self, target))
-        return;
+        return true;
     /* Everything below opens folders by path, and only this one cannot be swapped for another. */
     int rc = asprintf(&self->folder, "/proc/self/fd/%d", folder_fd);
     assert(rc >= 0);
@@ -338,6 +338,7 @@ void transfers_fetch_below(struct transfers *self, const struct target *target, 
     assert(self->shown_folder);
     fetch_one(self, target, tally);
     forget_target(self);
+    return !self->is_ended || self->outcome == FETCH_PUBLISHED || self->outcome == FETCH_EXISTS;
 }
 
 struct loop *transfers_loop(struct transfers *self)

@@ -36,9 +36,9 @@ void transfers_fetch(struct transfers *self, const char *text, const struct targ
 
 /*
  * The same for one file of a tree, into an open folder (borrowed), called shown_folder, under the base name
- * of the target's.
+ * of the target's. False when sources or disk gave out, for then the next file will hardly fare better.
  */
-void transfers_fetch_below(struct transfers *self, const struct target *target, int folder_fd,
+bool transfers_fetch_below(struct transfers *self, const struct target *target, int folder_fd,
                            const char *shown_folder, struct tally *tally);
 
 /* For other work with the same threads: runs the loop until something stops it. False when a signal did. */
