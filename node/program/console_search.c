@@ -210,7 +210,9 @@ void console_download(struct console *self, const struct console_command *comman
     struct console_target target = {.name = command->words[0]};
     bool is_address = console_address_read(command->words[0], &target);
     char *all = console_command_rest(command, 0), *file = console_command_rest(command, 1);
-    if (command->count > 1 && is_address) {
+    if (all[0] && all[strlen(all) - 1] == '/') {
+        console_say(self, "what ends with / is a folder: 'zget FOLDER/' in a shell fetches it");
+    } else if (command->count > 1 && is_address) {
         console_remote_download(self, &target, file, NULL);
     } else if (!order_numbers(self, command)) {
         if (command->count > 1) /* a node's name, or blanks in a file's */
