@@ -157,8 +157,13 @@ static void print_counts(struct output *output, const struct message_search_done
                     settings.limit < SEARCH_FILES_MAX ? ", or raise --limit" : "");
 }
 
+static bool is_like_a_pattern(const char *text)
+{
+    return !settings.is_exact && !settings.is_glob && strpbrk(text, "*?[");
+}
+
 static void report(struct output *output, const struct link *link, struct search *search,
-                   enum exchange_result result)
+                   enum exchange_result result, const char *text)
 {
     if (output_is_json(output))
         print_events(output, search);
@@ -186,6 +191,8 @@ static void report(struct output *output, const struct link *link, struct search
                 (unsigned long long)count, plural(count, "node", "nodes"));
         } else {
             output_exit(output, EXIT_NOT_FOUND);
+            if (is_like_a_pattern(text))
+                output_note(output, "the words are looked for as they are: --glob takes them as a pattern");
         }
     }
 }
@@ -199,7 +206,7 @@ static void search_text(struct output *output, const char *text)
         return;
     struct search *search = search_new(&terms, 1, link_left_ms(&link), clock_now_ms());
     enum exchange_result result = link_search(&link, search);
-    report(output, &link, search, result);
+    report(output, &link, search, result, text);
     search_destroy(&search);
     link_close(&link);
 }

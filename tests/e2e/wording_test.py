@@ -45,6 +45,7 @@ class Wording(EndToEnd):
         for run in (self.get, self.ask):
             self.assert_said(run("PLAIN.txt"), 1, "exact", "/", "zsearch")
             self.assert_said(run("plai?.txt"), 1, "--glob")
+        self.assert_said(self.world.run("zsearch", "--broker", self.broker.endpoint, "plai*"), 1, "--glob")
         self.assertNotIn("--glob", self.get("--glob", "nothing*").stderr)
 
     def test_a_name_that_begins_with_a_dash(self):
