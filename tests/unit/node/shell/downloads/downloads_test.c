@@ -8,10 +8,9 @@
  * No source is needed: a partial file that is complete is verified and lands. Sources, restarts and limits
  * are in tests/e2e/node_downloads_test.py.
  */
-#include "node/shell/downloads/downloads.h"
-
 #include "messages/shell/socket.h"
 #include "node/content/tree.h"
+#include "node/shell/downloads/downloads_private.h"
 #include "node/shell/fetch/chunk_store.h"
 #include "tests/support/folder.h"
 
@@ -452,7 +451,7 @@ Test(downloads, a_partial_file_that_another_program_has_is_waited_for)
 
 static bool is_begun(void)
 {
-    return partial_exists();
+    return partial_exists() && downloads_runner_by_id(downloads, &file.id);
 }
 
 static bool is_not_begun(void)
