@@ -89,8 +89,11 @@ static void list(struct output *output, const struct endpoint *node, struct text
         output_reason(output, "the list of the node has no end: this may not be all");
     } else if (listing_state(listing) != LISTING_COMPLETE && !output_is_broken(output)) {
         link_report(&link, result);
+    } else if (count == 0 && prefix.size > 0) {
+        output_exit(output, EXIT_NOT_FOUND);
+        output_reason(output, "no file there begins with '%.*s'", (int)prefix.size, prefix.bytes);
     } else if (count == 0) {
-        output_exit(output, prefix.size ? EXIT_NOT_FOUND : EXIT_DONE);
+        output_note(output, "the node shares no file");
     }
     listing_destroy(&listing);
     link_close(&link);

@@ -74,6 +74,9 @@ class Wording(EndToEnd):
     def test_zls_with_a_name_points_to_where_addresses_are(self):
         self.assert_said(self.world.run("zls", "node"), 2, "zpeers")
 
+    def test_zls_that_lists_nothing_says_why(self):
+        self.assert_said(self.world.run("zls", self.node.endpoint, "none"), 1, "begins with 'none'")
+
     def test_what_force_cannot_cure_does_not_ask_for_it(self):
         out = self.world.path("out")
         out.mkdir()
