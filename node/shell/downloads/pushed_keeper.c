@@ -2,6 +2,7 @@
 #include "node/shell/downloads/pushed_keeper.h"
 
 #include "node/shell/file_io.h"
+#include "node/shell/folders.h"
 #include "node/shell/kept_file.h"
 
 #include <assert.h>
@@ -58,7 +59,8 @@ static void run_append(struct job *job)
     struct pushed_keeper *self = (struct pushed_keeper *)job;
     int fd = open(self->config.path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     self->error = fd < 0 ? errno : file_write_at(fd, self->text, strlen(self->text), self->end);
-    if (!self->error && fdatasync(fd) != 0)
+    bool may_be_new = self->end == 0;
+    if (!self->error && (fdatasync(fd) != 0 || (may_be_new && !folders_sync_above(self->config.path))))
         self->error = errno;
     if (fd >= 0)
         close(fd);
