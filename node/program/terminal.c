@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
@@ -258,6 +259,13 @@ static void hand_out(struct terminal *self, const char *buffer, size_t size)
     free(line);
 }
 
+/* Its other side was closed. */
+static bool is_gone(void)
+{
+    struct termios settings;
+    return tcgetattr(STDIN_FILENO, &settings) != 0;
+}
+
 /* There is a key: libedit has it, unless it is one of ours. */
 static void take_key(struct terminal *self)
 {
@@ -272,9 +280,12 @@ static void take_key(struct terminal *self)
             on_end_key(self);
         return;
     }
+    size_t waiting_size = self->ahead_size;
     const char *buffer = el_gets(self->edit, &count);
     if (buffer && count > 0 && (buffer[count - 1] == '\n' || buffer[count - 1] == '\r')) {
         hand_out(self, buffer, (size_t)count - 1);
+    } else if (self->ahead_size == waiting_size && is_gone()) {
+        self->is_away = true; /* libedit takes no key any more */
     }
 }
 

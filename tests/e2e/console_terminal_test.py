@@ -8,14 +8,21 @@ leads nowhere.
 """
 
 import os
+import pty
 import re
 import signal
+import threading
 import unittest
+from pathlib import Path
 
-from support.actor import wait_until
+from support import zsp
+from support.actor import DEADLINE_S, wait_until
 from support.case import EndToEnd, random_bytes
+from support.fake_broker import FakeBroker
 from support.fake_node import FakeNode
-from support.terminal import BACKSPACE, CTRL_A, CTRL_C, CTRL_D, CTRL_E, DOWN, ENTER, ESCAPE, LEFT, TAB, UP, Terminal
+from support.processes import STOP_S
+from support.terminal import BACKSPACE, CTRL_A, CTRL_C, CTRL_D, CTRL_E, DOWN, ENTER, ESCAPE, LEFT, TAB, UP, Terminal,\
+    read_master
 
 BIG = random_bytes(8 << 20)
 NAME = "Ação 漢字 \"it's\".bin"
@@ -27,6 +34,50 @@ class DeafNode(FakeNode):
 
     def received(self, link, route, frames):
         self.asked = True
+
+
+class SlowBroker(FakeBroker):
+    """Answers a SEARCH when it may; then asks three times whether the node is well."""
+
+    def __init__(self):
+        self.asked, self.may_answer, self.is_well = threading.Event(), threading.Event(), threading.Event()
+        super().__init__()
+
+    def on_search(self, route, message):
+        self.asked.set()
+        self.may_answer.wait(DEADLINE_S)
+        super().on_search(route, message)
+        self.send(route, zsp.PING, 1)
+
+    def received(self, link, route, frames):
+        message = self.decode(frames)
+        if message.kind != zsp.PONG:
+            super().received(link, route, frames)
+        elif message.rid == 3:
+            self.is_well.set()
+        else:
+            self.send(route, zsp.PING, message.rid + 1)
+
+
+class HungUp(EndToEnd):
+    def test_keys_that_wait_when_the_terminal_goes_away_do_not_keep_the_node_busy(self):
+        broker = self.world.fake(SlowBroker())
+        master, slave = pty.openpty()
+        node = self.world.node("one", broker, self.world.share("one", {"own.txt": b"own"}), wait=False, stdin=slave,
+                               prefix=("sh", "-c", 'exec "$0" "$@" >&0 2>&0'), env={"TERM": "xterm"})
+        os.close(slave)
+        screen = b""
+        while b"znode> " not in screen:
+            screen += read_master(master)
+        os.write(master, b"search x\rlist\rlist\r")
+        self.assertTrue(broker.asked.wait(DEADLINE_S))
+        node.signal(signal.SIGTSTP)  # so that the terminal must be prepared again, which it cannot
+        wait_until(lambda: ") T " in Path(f"/proc/{node.pid}/stat").read_text(), "a stopped node")
+        os.close(master)
+        node.signal(signal.SIGCONT)
+        broker.may_answer.set()
+        self.assertTrue(broker.is_well.wait(DEADLINE_S))
+        self.assertLess(node.terminate()[1], STOP_S)
 
 
 class OnTerminal(EndToEnd):
