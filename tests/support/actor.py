@@ -41,7 +41,7 @@ class Actor(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.context = zmq.Context.instance()
+        self.context = zmq.Context()
         self.sockets = {}
         self.jobs = collections.deque()
         self.seen = []
@@ -106,6 +106,7 @@ class Actor(threading.Thread):
         finally:
             for link in list(self.sockets):
                 self.sockets.pop(link).close()
+            self.context.term()  # a socket goes on listening for a while after it was closed, but not after this
 
     def read_sockets(self):
         poller = zmq.Poller()

@@ -51,7 +51,14 @@ static const struct cli_option options[] = {
     {NULL, 0, NULL, NULL, NULL, NULL},
 };
 
-static const struct cli_program program = {"ztest", "TEXT...", "Tests.", options, "ztest x", "0 done"};
+static const struct cli_program program = {
+    .name = "ztest",
+    .operands = "TEXT...",
+    .summary = "Tests.",
+    .options = options,
+    .example = "ztest x",
+    .exits = "0 done",
+};
 
 static char folder[] = "/tmp/zswarm-options-XXXXXX";
 static char config_path[128];
