@@ -394,14 +394,17 @@ static bool has_space(const struct runner *self, const struct preparation *prepa
     return reserved <= room && preparation->needed_bytes <= room - reserved;
 }
 
+#define MIB (UINT64_C(1) << 20)
+
 static void fail_for_space(struct runner *self, const struct preparation *preparation)
 {
     uint64_t reserved = reserved_bytes(self), room = preparation->free_bytes;
     room = room > reserved ? room - reserved : 0;
     char reason[REASON_SIZE];
     self->is_disk_full = true;
-    snprintf(reason, sizeof reason, "no space in %s: %llu bytes are missing; free some, then resume it",
-             self->downloads->config.temp, (unsigned long long)(preparation->needed_bytes - room));
+    snprintf(reason, sizeof reason, "no space in %s: %llu MiB are missing; free some, then resume it",
+             self->downloads->config.temp,
+             (unsigned long long)((preparation->needed_bytes - room + MIB - 1) / MIB));
     fail(self, reason);
 }
 

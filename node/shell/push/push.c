@@ -151,8 +151,8 @@ static void conclude(struct push *self)
         break;
     case PUSHER_NO_SPACE:
         end(self, PUSH_FAILED,
-            "the node at %s has no room: %.*s (free some there, or raise its --push-quota)", endpoint, size,
-            words.bytes);
+            "the node at %s has no room: %.*s (free some there; what is its quota, --push-quota raises)",
+            endpoint, size, words.bytes);
         break;
     case PUSHER_DISPUTED:
         end(self, PUSH_FAILED,
