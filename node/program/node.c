@@ -428,7 +428,7 @@ bool node_start(struct node *self)
 static void end_at_once(int number)
 {
     (void)number;
-    _exit(EXIT_DONE); /* a disk hangs; all that must last was written before */
+    _exit(EXIT_DONE); /* a disk hangs; what was told to be done had been written before that was told */
 }
 
 void node_stop(struct node *self)

@@ -61,6 +61,12 @@ static bool has_room(const struct writer *self)
     return self->size <= WRITER_BYTES / 2;
 }
 
+/* Bytes, or a loss that is still to be told. */
+static bool is_waiting(const struct writer *self)
+{
+    return self->size > 0 || self->is_losing;
+}
+
 static unsigned long long line_count(const char *bytes, size_t size)
 {
     unsigned long long count = 0;
@@ -221,9 +227,9 @@ bool writer_flush(struct writer *self, unsigned wait_ms)
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&self->lock);
     int timeout = 0;
-    while ((self->is_writing || (self->size > 0 && !self->error)) && !timeout)
+    while ((self->is_writing || (is_waiting(self) && !self->error)) && !timeout)
         timeout = pthread_cond_timedwait(&self->written, &self->lock, &until);
-    bool is_written = self->size == 0 && !self->is_writing;
+    bool is_written = !is_waiting(self) && !self->is_writing;
     pthread_mutex_unlock(&self->lock);
     return is_written;
 }
