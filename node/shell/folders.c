@@ -10,7 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A folder that may be written to but not read cannot be synced, nor can some of network file systems. */
+bool folders_sync(int fd)
+{
+    return fsync(fd) == 0 || errno == EINVAL;
+}
+
+/* A folder that may be written to but not read cannot be synced. */
 bool folders_sync_above(const char *path)
 {
     char *copy = strdup(path);
@@ -20,7 +25,7 @@ bool folders_sync_above(const char *path)
     free(copy);
     if (fd < 0)
         return is_unreadable;
-    bool is_synced = fsync(fd) == 0 || errno == EINVAL;
+    bool is_synced = folders_sync(fd);
     int error = errno;
     close(fd);
     errno = error;

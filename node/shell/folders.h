@@ -20,7 +20,11 @@ bool folders_make_one(const char *path, mode_t mode);
 /* Only what leads to `path`. False with errno. */
 bool folders_make_above(const char *path, mode_t mode);
 
-/* Brings the name of what is at `path` to the disk, where that can be done. False with errno. */
+/* Brings the names in an open folder to the disk; some network file systems cannot, and that is no failure.
+ * False with errno. */
+bool folders_sync(int fd);
+
+/* The same for the folder in which the name of what is at `path` stands. */
 bool folders_sync_above(const char *path);
 
 #endif

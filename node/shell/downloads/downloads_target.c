@@ -3,6 +3,7 @@
 #include "node/shell/downloads/downloads_private.h"
 #include "node/shell/fetch/chunk_store.h"
 #include "node/shell/fetch/landing.h"
+#include "node/shell/folders.h"
 #include "node/shell/share/share_file.h"
 
 #include <assert.h>
@@ -86,7 +87,7 @@ static int make_empty_below(int root_fd, const char *target, char **ret_base)
     char *below = target_below(target), *base = NULL;
     int folder_fd = landing_open_folder(root_fd, below);
     int error = folder_fd < 0 ? errno : make_empty_in(folder_fd, target, &base);
-    if (!error && (!landing_sync_folder(folder_fd) || (*below && !landing_sync_above(root_fd, below))))
+    if (!error && (!folders_sync(folder_fd) || (*below && !landing_sync_above(root_fd, below))))
         error = errno;
     if (folder_fd >= 0)
         close(folder_fd);

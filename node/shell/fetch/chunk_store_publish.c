@@ -3,6 +3,7 @@
 #include "node/shell/fetch/chunk_store_private.h"
 #include "node/shell/fetch/landing.h"
 #include "node/shell/file_io.h"
+#include "node/shell/folders.h"
 #include "node/shell/share/share_file.h"
 
 #include <assert.h>
@@ -84,7 +85,7 @@ void chunk_store_set_below(struct chunk_store *self, const char *below)
 /* The name once, and first: bytes that no name leads to are lost. */
 int chunk_store_sync(struct chunk_store *self)
 {
-    if (!self->is_name_synced && self->temp_fd >= 0 && !landing_sync_folder(self->temp_fd))
+    if (!self->is_name_synced && self->temp_fd >= 0 && !folders_sync(self->temp_fd))
         return errno;
     self->is_name_synced = true;
     return fdatasync(self->fd) == 0 ? 0 : errno;
@@ -126,8 +127,7 @@ static bool was_touched(struct chunk_store *self)
 /* The new name first: a power failure in between leaves both names rather than none. */
 static bool sync_folders(const struct chunk_store *self)
 {
-    return landing_sync_folder(self->folder_fd) &&
-           (self->temp_fd == self->folder_fd || landing_sync_folder(self->temp_fd));
+    return folders_sync(self->folder_fd) && (self->temp_fd == self->folder_fd || folders_sync(self->temp_fd));
 }
 
 /* ` (2)` before the extension, or the next number that is free. 0 or an errno. */

@@ -4,6 +4,7 @@
 #include "node/content/tree.h"
 #include "node/shell/fetch/chunk_store.h"
 #include "node/shell/file_io.h"
+#include "node/shell/folders.h"
 #include "node/shell/share/share_file.h"
 
 #include <assert.h>
@@ -66,19 +67,14 @@ int landing_open_folder(int root_fd, const char *path)
     return fd < 0 && errno == ENOENT ? make_folder(root_fd, path) : fd;
 }
 
-bool landing_sync_folder(int fd)
-{
-    return fsync(fd) == 0 || errno == EINVAL; /* some network file systems cannot sync folders */
-}
-
 bool landing_sync_above(int root_fd, const char *path)
 {
-    bool is_synced = landing_sync_folder(root_fd);
+    bool is_synced = folders_sync(root_fd);
     for (const char *slash = strchr(path, '/'); slash && is_synced; slash = strchr(slash + 1, '/')) {
         char *above = strndup(path, (size_t)(slash - path));
         assert(above);
         int fd = share_open_folder(root_fd, above);
-        is_synced = fd >= 0 && landing_sync_folder(fd);
+        is_synced = fd >= 0 && folders_sync(fd);
         int error = errno;
         if (fd >= 0)
             close(fd);

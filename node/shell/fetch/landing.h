@@ -61,9 +61,8 @@ enum landing_result landing_publish(struct landing *self, const struct landing_f
  */
 int landing_open_folder(int root_fd, const char *path);
 
-/* So that what is in a folder that was made is not lost with it: the folder itself; and those above `path` up
- * to root_fd, whose entries may be new. False with errno. */
-bool landing_sync_folder(int fd);
+/* So that what is in a folder that was made is not lost with it: syncs those above `path` up to root_fd,
+ * whose entries may be new. False with errno. */
 bool landing_sync_above(int root_fd, const char *path);
 
 #endif
