@@ -5,6 +5,7 @@
  * forgets jobs, a disk that hangs and takes all threads.
  */
 #include "node/shell/workers.h"
+#include "tests/support/check.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -13,14 +14,6 @@
 #include <stdlib.h>
 
 #define JOBS_MAX 20000
-
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                          \
-            exit(1);                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 struct item {
     struct job job;

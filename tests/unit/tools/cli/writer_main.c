@@ -4,6 +4,7 @@
  * who prints waits, lines lost without a word or told at the wrong place, half a line, lines out of order, an
  * end that waits for ever, an error that nobody hears of.
  */
+#include "tests/support/check.h"
 #include "tools/cli/writer.h"
 
 #include <errno.h>
@@ -14,14 +15,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                          \
-            exit(1);                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 /* Far more than a pipe and a writer hold. */
 #define FLOOD_COUNT 100000

@@ -6,18 +6,11 @@
  */
 #include "node/shell/share/shares.h"
 
+#include "tests/support/check.h"
 #include "tests/support/folder.h"
 #include "tests/support/pool.h"
 
 #include <stdio.h>
-
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                          \
-            exit(1);                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 #define SMALL_FILES 500
 #define LARGE_SIZE  (40u << 20)
