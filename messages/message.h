@@ -29,8 +29,9 @@
 #define REASON_SIZE_MAX        256
 #define LIST_PREFIX_SIZE_MAX   1024
 #define TAGS_MAX               16
-#define FILES_MAX              1024  /* FILEs in one message */
-#define HASHES_MAX             16384 /* hashes in one HASHES_OK */
+#define PEERS_LISTED_MAX       100000 /* more than any broker takes: one that pages for ever is left */
+#define FILES_MAX              1024   /* FILEs in one message */
+#define HASHES_MAX             16384  /* hashes in one HASHES_OK */
 #define PERMILLE_COMPLETE      1000
 
 enum {

@@ -137,7 +137,7 @@ bool link_list_peers(struct link *self, bool (*take)(void *owner, const struct p
         request.peers.cursor = page->next_cursor;
         size_t page_count = page->count + reply.dropped_count;
         listed_count += page_count;
-        if (request.peers.cursor && (page_count == 0 || listed_count > LINK_PEERS_MAX)) {
+        if (request.peers.cursor && (page_count == 0 || listed_count > PEERS_LISTED_MAX)) {
             output_error(self->output, "the broker pages without end: its list of nodes may not be all");
             return false;
         }

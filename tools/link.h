@@ -12,9 +12,6 @@
 #include "tools/cli/output.h"
 #include "tools/exchange.h"
 
-/* Nodes listed at the most: more than any broker takes. One that pages for ever is stopped here. */
-#define LINK_PEERS_MAX 100000
-
 struct link {
     struct output *output;
     struct endpoint endpoint;

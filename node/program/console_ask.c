@@ -135,7 +135,7 @@ static void on_peers_reply(void *owner, const struct message *reply)
         self->give_up_ms = clock_now_ms() + self->timeout_ms;
         if (self->cursor == 0)
             end_peers(self, NULL);
-        else if (is_empty || self->count > PEERS_ASK_MAX)
+        else if (is_empty || self->count > PEERS_LISTED_MAX)
             end_peers(self, "the broker pages without end: what it listed may not be all");
     }
 }

@@ -27,9 +27,6 @@ struct listed_peer {
     uint64_t files, bytes;
 };
 
-/* More than any broker takes; one that pages for ever is stopped here. */
-#define PEERS_ASK_MAX 100000
-
 struct peers_ask;
 struct peers_ask *peers_ask_new(struct broker_client *broker, uint64_t timeout_ms);
 void peers_ask_destroy(struct peers_ask **self_p);

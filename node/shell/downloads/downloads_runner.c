@@ -28,9 +28,11 @@
 
 #define REASON_SIZE 512
 
+#define MIB (UINT64_C(1) << 20)
+
 /* What a pushed file has to bring in DOWNLOADS_STARVED_MS to keep its slot when others wait: 2 MiB in 30 s
  * are 0.5 Mbit/s. */
-#define PUSHED_BYTES_MIN (2u * 1024 * 1024)
+#define PUSHED_BYTES_MIN (2 * MIB)
 
 /* Ends. */
 
@@ -393,8 +395,6 @@ static bool has_space(const struct runner *self, const struct preparation *prepa
     uint64_t reserved = reserved_bytes(self), room = preparation->free_bytes;
     return reserved <= room && preparation->needed_bytes <= room - reserved;
 }
-
-#define MIB (UINT64_C(1) << 20)
 
 static void fail_for_space(struct runner *self, const struct preparation *preparation)
 {
